@@ -1,0 +1,69 @@
+"""Buckets and objects: names, their rules and what is known of them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+MAX_KEY_BYTES = 850
+MAX_OBJECT_BYTES = 5 * 1024**3
+MAX_METADATA_BYTES = 2048
+MAX_HOST_LABEL = 60
+
+_BUCKET = re.compile(r"(?P<name>[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)-(?P<appid>[0-9]+)")
+
+
+def split_bucket(bucket: str) -> tuple[str, str] | None:
+    """Split ``<name>-<APPID>`` into its halves, or None when ``bucket`` is not a legal bucket name."""
+    match = _BUCKET.fullmatch(bucket)
+    if match is None or len(bucket) > MAX_HOST_LABEL:
+        return None
+    return match["name"], match["appid"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """A bucket: ``name`` is the whole ``<name>-<APPID>``."""
+
+    name: str
+    region: str
+    appid: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """An object's row: everything but its bytes, which lie in the blob store under ``blob_id``.
+
+    Attributes:
+        size: bytes.
+        etag: lower-case hex MD5 of the bytes, without quotes.
+        crc64: CRC-64/XZ of the bytes, 0 to 2**64-1.
+        content_type: the Content-Type to answer with.
+        headers: other stored response headers (Cache-Control, ...), canonical names.
+        metadata: ``x-cos-meta-*`` without the prefix, lower-case names.
+    """
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    crc64: int
+    blob_id: str
+    last_modified: datetime
+    content_type: str = "application/octet-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    storage_class: str = "STANDARD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One page of a bucket: objects and common prefixes in UTF-8 byte order.
+
+    ``next_marker`` is the last key or prefix of a truncated page, None when the listing is complete.
+    """
+
+    objects: tuple[StoredObject, ...]
+    prefixes: tuple[str, ...]
+    next_marker: str | None

@@ -1,0 +1,227 @@
+"""What the use cases need of the world. Every port has its adapters in ``sordino.adapters`` and one contract suite in tests/contract."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from sordino.domain.bucket import Bucket, Listing, StoredObject
+from sordino.domain.identity import AccessKey
+from sordino.domain.job import Job, MediaInfo, NoiseReduction, Outcome
+from sordino.domain.queue import Queue
+
+
+class Clock(Protocol):
+    """The time of day."""
+
+    def now(self) -> datetime:
+        """The current time, timezone-aware, UTC."""
+        ...
+
+
+class Identities(Protocol):
+    """Accounts and their keys."""
+
+    async def key(self, secret_id: str) -> AccessKey | None:
+        """The enabled key of that id, or None."""
+        ...
+
+    async def root(self) -> AccessKey | None:
+        """The first key of the first account, or None on an empty database."""
+        ...
+
+    async def add_root(self, key: AccessKey) -> bool:
+        """Create the first account with ``key``; False (and nothing written) when an account exists already."""
+        ...
+
+
+class Buckets(Protocol):
+    """Buckets and their queues."""
+
+    async def add(self, bucket: Bucket, queue: Queue) -> bool:
+        """Create the bucket with its speech queue; False when the name is taken."""
+        ...
+
+    async def get(self, name: str) -> Bucket | None:
+        """The bucket of that full name, or None."""
+        ...
+
+    async def list(self, appid: str) -> Sequence[Bucket]:
+        """The buckets of an account, by name."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Delete the bucket, its queue and its finished jobs; False when it still holds objects or unfinished jobs."""
+        ...
+
+    async def queue(self, bucket: str) -> Queue | None:
+        """The speech queue of the bucket, or None."""
+        ...
+
+
+class Objects(Protocol):
+    """Rows of objects. Blobs that a call leaves without a row are noted in the same transaction, for the sweep."""
+
+    async def put(self, stored: StoredObject) -> None:
+        """Insert or replace the object ``(bucket, key)``; the bucket exists."""
+        ...
+
+    async def get(self, bucket: str, key: str) -> StoredObject | None:
+        """The object, or None."""
+        ...
+
+    async def remove(self, bucket: str, key: str) -> bool:
+        """Delete the object; False when there was none."""
+        ...
+
+    async def list(self, bucket: str, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
+        """A page of keys strictly after ``marker`` in UTF-8 byte order, keys sharing prefix..delimiter folded into one prefix.
+
+        ``limit`` (1-1000) counts objects and prefixes together; an empty ``delimiter`` folds nothing.
+        """
+        ...
+
+
+class Jobs(Protocol):
+    """Rows of jobs. Every change of state obeys ``domain.job.TRANSITIONS``."""
+
+    async def add(self, job: Job) -> None:
+        """Insert a new job."""
+        ...
+
+    async def find(self, bucket: str, job_ids: Sequence[str]) -> Sequence[Job]:
+        """The jobs of that bucket among ``job_ids``, in the order asked."""
+        ...
+
+    async def start(self, job_id: str, at: datetime) -> Job | None:
+        """Begin a new attempt: state Running, attempt + 1, progress 0. None when the job may not run (terminal, paused or unknown)."""
+        ...
+
+    async def progress(self, job_id: str, attempt: int, percent: int) -> bool:
+        """Note the progress (0-100) of a running attempt; False when that attempt is no longer the one running."""
+        ...
+
+    async def requeue(self, job_id: str, attempt: int) -> bool:
+        """Put a running attempt back to Submitted, without a start time; False when it is no longer the one running."""
+        ...
+
+    async def finish(self, job_id: str, attempt: int, outcome: Outcome, at: datetime) -> bool:
+        """End a running attempt; False (and nothing written) when it is no longer the one running."""
+        ...
+
+
+class Tasks(Protocol):
+    """The task engine's door: what is deferred here is committed with the rows of the same transaction."""
+
+    async def run_job(self, job_id: str, level: int) -> None:
+        """Have some worker run the job; higher ``level`` first."""
+        ...
+
+
+class Transaction(Protocol):
+    """The repositories over one database transaction."""
+
+    @property
+    def identities(self) -> Identities:
+        """Accounts and keys."""
+        ...
+
+    @property
+    def buckets(self) -> Buckets:
+        """Buckets and queues."""
+        ...
+
+    @property
+    def objects(self) -> Objects:
+        """Objects."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """Jobs."""
+        ...
+
+    @property
+    def tasks(self) -> Tasks:
+        """The task engine."""
+        ...
+
+
+class Database(Protocol):
+    """Opens transactions."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Commits when the block ends, rolls back when it raises."""
+        ...
+
+    async def ready(self) -> bool:
+        """Whether the database answers and its schema is this version's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobDigest:
+    """What was counted while a blob was written: bytes, hex MD5, CRC-64/XZ."""
+
+    size: int
+    md5: str
+    crc64: int
+
+
+class Blobs(Protocol):
+    """Bytes under ids that never repeat; a blob is whole or absent."""
+
+    async def put(self, blob_id: str, chunks: AsyncIterator[bytes]) -> BlobDigest:
+        """Write a new blob; when ``chunks`` raises, nothing stays and the error passes through."""
+        ...
+
+    def get(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes ``start`` to ``end`` (exclusive; None: the end) in chunks.
+
+        Raises:
+            BlobNotFoundError: there is no such blob.
+        """
+        ...
+
+    async def remove(self, blob_id: str) -> None:
+        """Delete the blob; quiet when it is gone already."""
+        ...
+
+
+class BlobNotFoundError(Exception):
+    """The blob store has no blob of that id."""
+
+
+class MediaFailedError(Exception):
+    """The input's own fault: the job ends as Failed with this protocol code and message, and is not tried again."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaResult:
+    """What the media process made, with a note for the job's Message (empty: nothing to say)."""
+
+    info: MediaInfo
+    note: str = ""
+
+
+class Media(Protocol):
+    """The sound path: decode, denoise, resample, encode, in a process of its own."""
+
+    async def denoise(
+        self, source: Path, target: Path, order: NoiseReduction, on_progress: Callable[[int], None]
+    ) -> MediaResult:
+        """Read ``source``, write ``target``; ``on_progress`` gets whole percents, rising.
+
+        Cancelling the call kills the process.
+
+        Raises:
+            MediaFailedError: the input cannot be processed; trying again would not help.
+        """
+        ...

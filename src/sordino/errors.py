@@ -1,0 +1,94 @@
+"""The catalogue of refusals: every code a client can meet, with its HTTP status and a default message.
+
+Raise one with a message that says what to do: ``raise INVALID_ARGUMENT("JobLevel is '7'; use 0, 1 or 2")``.
+The codes are those of Cloud Infinite's and COS's error tables (CI: "Error codes"; COS: "Error codes", document 436/7730).
+Services raise them without knowing HTTP or XML; ``sordino.api`` is the only place that renders them.
+"""
+
+from dataclasses import dataclass
+
+
+class ServiceError(Exception):
+    """A refusal with a protocol code.
+
+    Attributes:
+        status: HTTP status, 400-599.
+        code: protocol code, e.g. ``NoSuchKey``.
+        message: what went wrong and what to do, shown to the client.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.status}, {self.code!r}, {self.message!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One row of the catalogue; calling it makes the exception."""
+
+    status: int
+    code: str
+    message: str
+
+    def __call__(self, message: str | None = None) -> ServiceError:
+        """Make the exception to raise, with ``message`` in place of the default."""
+        return ServiceError(self.status, self.code, message or self.message)
+
+
+# Request
+INVALID_ARGUMENT = ErrorKind(400, "InvalidArgument", "A parameter is missing or not valid.")
+MISSING_CONTENT = ErrorKind(400, "MissingContent", "The request needs an XML body.")
+INVALID_CONTENT = ErrorKind(400, "InvalidContent", "The body is not well-formed XML of the expected shape.")
+CONTENT_TOO_LARGE = ErrorKind(413, "InvalidContent", "The body is larger than this call accepts.")
+INVALID_HOST = ErrorKind(400, "InvalidHost", "The Host header names no bucket; use <bucket>.ci.<region>.<domain>.")
+INVALID_URL = ErrorKind(404, "InvalidUrl", "There is no such call; see the API coverage page.")
+METHOD_NOT_ALLOWED = ErrorKind(405, "MethodNotAllowed", "This resource does not answer that method.")
+MISSING_CONTENT_LENGTH = ErrorKind(411, "MissingContentLength", "Send Content-Length or a chunked body.")
+INVALID_URI = ErrorKind(400, "InvalidURI", "The request target is not a valid path.")
+REQUEST_TIMEOUT = ErrorKind(400, "RequestTimeOut", "The body did not arrive in time.")
+INCOMPLETE_BODY = ErrorKind(400, "IncompleteBody", "The body ended before Content-Length bytes had arrived.")
+NOT_IMPLEMENTED = ErrorKind(501, "NotImplemented", "This version of Sordino does not offer that call yet.")
+
+# Sign-in. CI answers 401, COS 403: the dispatcher picks the pair by service.
+MISSING_AUTHORIZATION = ErrorKind(401, "MissingAuthorization", "The request is not signed; CI accepts signed requests only.")
+INVALID_AUTHORIZATION = ErrorKind(401, "InvalidAuthorization", "The Authorization value is malformed.")
+SECRET_ID_NOT_EXIST = ErrorKind(401, "SecretidNotExist", "There is no such SecretId.")
+SIGNATURE_EXPIRED = ErrorKind(401, "SignatureExpired", "The signature is outside its time window; check the client's clock.")
+CI_ACCESS_DENIED = ErrorKind(401, "AccessDenied", "The signature does not match; check the SecretKey.")
+ACCESS_DENIED = ErrorKind(403, "AccessDenied", "Access is denied.")
+REQUEST_HAS_EXPIRED = ErrorKind(403, "AccessDenied", "Request has expired")
+REQUEST_TIME_TOO_SKEWED = ErrorKind(403, "RequestTimeTooSkewed", "The client's clock differs too much from the server's.")
+INVALID_ACCESS_KEY_ID = ErrorKind(403, "InvalidAccessKeyId", "There is no such SecretId.")
+SIGNATURE_DOES_NOT_MATCH = ErrorKind(403, "SignatureDoesNotMatch", "The signature does not match; check the SecretKey.")
+
+# Buckets and objects
+INVALID_BUCKET_NAME = ErrorKind(400, "InvalidBucketName", "A bucket is named <name>-<APPID>: a-z, 0-9 and '-'.")
+INVALID_OBJECT_NAME = ErrorKind(400, "InvalidObjectName", "The object key is not valid.")
+KEY_TOO_LONG = ErrorKind(400, "KeyTooLong", "An object key has at most 850 bytes of UTF-8.")
+ENTITY_TOO_LARGE = ErrorKind(400, "EntityTooLarge", "The object is larger than one upload may be.")
+BAD_DIGEST = ErrorKind(400, "BadDigest", "The body does not match its Content-MD5.")
+INVALID_DIGEST = ErrorKind(400, "InvalidDigest", "Content-MD5 must be the base64 of 16 bytes.")
+NO_SUCH_BUCKET = ErrorKind(404, "NoSuchBucket", "The bucket does not exist.")
+NO_SUCH_KEY = ErrorKind(404, "NoSuchKey", "The object does not exist.")
+BUCKET_ALREADY_EXISTS = ErrorKind(409, "BucketAlreadyExists", "Another account owns a bucket of this name.")
+BUCKET_ALREADY_OWNED_BY_YOU = ErrorKind(409, "BucketAlreadyOwnedByYou", "You own this bucket already.")
+BUCKET_NOT_EMPTY = ErrorKind(409, "BucketNotEmpty", "Delete the objects of the bucket first.")
+PRECONDITION_FAILED = ErrorKind(412, "PreconditionFailed", "A condition of the request does not hold.")
+INVALID_RANGE = ErrorKind(416, "InvalidRange", "The range lies outside the object.")
+
+# Jobs
+RESOURCE_NOT_FOUND = ErrorKind(400, "ResourceNotFound", "The input object does not exist.")
+RESOURCE_ACCESS_DENIED = ErrorKind(400, "ResourceAccessDenied", "The input object may not be read.")
+RESOURCE_DOWNLOAD_FAILED = ErrorKind(400, "ResourceDownloadFailed", "The input object could not be read.")
+RESOURCE_NOT_SUPPORTED = ErrorKind(400, "ResourceNotSupported", "The input is not an audio or video file that can be read.")
+WRITE_TARGET_BUCKET_DENIED = ErrorKind(403, "WriteTargetBucketDenied", "The output bucket may not be written.")
+QUEUE_NOT_FOUND = ErrorKind(404, "QueueNotFound", "There is no such queue in this bucket.")
+
+# Ours
+INTERNAL_ERROR = ErrorKind(500, "InternalError", "The server failed; the request id finds the cause in its log.")
+SERVICE_UNAVAILABLE = ErrorKind(503, "ServiceUnavailable", "The server cannot answer now; try again.")
