@@ -1,0 +1,1 @@
+"""The ports' adapters: each talks to one part of the world."""

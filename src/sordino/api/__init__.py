@@ -1,0 +1,1 @@
+"""HTTP only: a handler parses, calls and renders."""
