@@ -55,14 +55,20 @@ INCOMPLETE_BODY = ErrorKind(400, "IncompleteBody", "The body ended before Conten
 NOT_IMPLEMENTED = ErrorKind(501, "NotImplemented", "This version of Sordino does not offer that call yet.")
 
 # Sign-in. CI answers 401, COS 403: the dispatcher picks the pair by service.
-MISSING_AUTHORIZATION = ErrorKind(401, "MissingAuthorization", "The request is not signed; CI accepts signed requests only.")
+MISSING_AUTHORIZATION = ErrorKind(
+    401, "MissingAuthorization", "The request is not signed; CI accepts signed requests only."
+)
 INVALID_AUTHORIZATION = ErrorKind(401, "InvalidAuthorization", "The Authorization value is malformed.")
 SECRET_ID_NOT_EXIST = ErrorKind(401, "SecretidNotExist", "There is no such SecretId.")
-SIGNATURE_EXPIRED = ErrorKind(401, "SignatureExpired", "The signature is outside its time window; check the client's clock.")
+SIGNATURE_EXPIRED = ErrorKind(
+    401, "SignatureExpired", "The signature is outside its time window; check the client's clock."
+)
 CI_ACCESS_DENIED = ErrorKind(401, "AccessDenied", "The signature does not match; check the SecretKey.")
 ACCESS_DENIED = ErrorKind(403, "AccessDenied", "Access is denied.")
 REQUEST_HAS_EXPIRED = ErrorKind(403, "AccessDenied", "Request has expired")
-REQUEST_TIME_TOO_SKEWED = ErrorKind(403, "RequestTimeTooSkewed", "The client's clock differs too much from the server's.")
+REQUEST_TIME_TOO_SKEWED = ErrorKind(
+    403, "RequestTimeTooSkewed", "The client's clock differs too much from the server's."
+)
 INVALID_ACCESS_KEY_ID = ErrorKind(403, "InvalidAccessKeyId", "There is no such SecretId.")
 SIGNATURE_DOES_NOT_MATCH = ErrorKind(403, "SignatureDoesNotMatch", "The signature does not match; check the SecretKey.")
 
@@ -85,7 +91,9 @@ INVALID_RANGE = ErrorKind(416, "InvalidRange", "The range lies outside the objec
 RESOURCE_NOT_FOUND = ErrorKind(400, "ResourceNotFound", "The input object does not exist.")
 RESOURCE_ACCESS_DENIED = ErrorKind(400, "ResourceAccessDenied", "The input object may not be read.")
 RESOURCE_DOWNLOAD_FAILED = ErrorKind(400, "ResourceDownloadFailed", "The input object could not be read.")
-RESOURCE_NOT_SUPPORTED = ErrorKind(400, "ResourceNotSupported", "The input is not an audio or video file that can be read.")
+RESOURCE_NOT_SUPPORTED = ErrorKind(
+    400, "ResourceNotSupported", "The input is not an audio or video file that can be read."
+)
 WRITE_TARGET_BUCKET_DENIED = ErrorKind(403, "WriteTargetBucketDenied", "The output bucket may not be written.")
 QUEUE_NOT_FOUND = ErrorKind(404, "QueueNotFound", "There is no such queue in this bucket.")
 

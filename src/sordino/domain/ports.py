@@ -1,4 +1,7 @@
-"""What the use cases need of the world. Every port has its adapters in ``sordino.adapters`` and one contract suite in tests/contract."""
+"""What the use cases need of the world.
+
+Every port has its adapters in ``sordino.adapters`` and one contract suite in tests/contract.
+"""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -77,7 +80,7 @@ class Objects(Protocol):
         ...
 
     async def list(self, bucket: str, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
-        """A page of keys strictly after ``marker`` in UTF-8 byte order, keys sharing prefix..delimiter folded into one prefix.
+        """A page of keys strictly after ``marker`` in UTF-8 byte order; keys sharing prefix..delimiter fold into one.
 
         ``limit`` (1-1000) counts objects and prefixes together; an empty ``delimiter`` folds nothing.
         """
@@ -96,7 +99,10 @@ class Jobs(Protocol):
         ...
 
     async def start(self, job_id: str, at: datetime) -> Job | None:
-        """Begin a new attempt: state Running, attempt + 1, progress 0. None when the job may not run (terminal, paused or unknown)."""
+        """Begin a new attempt: state Running, attempt + 1, progress 0.
+
+        None when the job may not run (terminal, paused or unknown).
+        """
         ...
 
     async def progress(self, job_id: str, attempt: int, percent: int) -> bool:
