@@ -1,1 +1,123 @@
 """The only place that builds adapters from settings."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import procrastinate
+
+from sordino.adapters.blobs import ObstoreBlobs
+from sordino.adapters.clock import SystemClock
+from sordino.adapters.media import ProcessMedia
+from sordino.adapters.postgres.database import PostgresDatabase
+from sordino.adapters.postgres.migrate import migrate
+from sordino.adapters.tasks import EngineTasks, EngineWorker, engine
+from sordino.api.app import Application
+from sordino.api.call import Services
+from sordino.domain.identity import AccessKey
+from sordino.domain.ports import Blobs
+from sordino.jobs.manage import ManageJobs
+from sordino.jobs.pipeline import Limits, Pipeline
+from sordino.jobs.submit import Submit
+from sordino.settings import Settings
+from sordino.storage.accounts import ensure_root
+from sordino.storage.buckets import BucketStore
+from sordino.storage.objects import ObjectStore
+from sordino.wire.ids import new_job_id, new_queue_id
+
+
+class NoDatabaseError(Exception):
+    """A half of the service was started alone without a database to share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What both halves of the service stand on."""
+
+    database: PostgresDatabase
+    blobs: Blobs
+    app: procrastinate.App
+
+
+def database_url(settings: Settings) -> str:
+    """The PostgreSQL server's URL.
+
+    Raises:
+        NoDatabaseError: none is set.
+    """
+    if settings.database_url is None:
+        raise NoDatabaseError(
+            "Set SORDINO_DATABASE_URL to the PostgreSQL server that API and workers share, "
+            "or run `sordino serve`, which brings its own."
+        )
+    return settings.database_url.get_secret_value()
+
+
+@asynccontextmanager
+async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
+    """Connect to the database and the blob store."""
+    dsn, schema = database_url(settings), settings.database_schema
+    app = engine(dsn, schema)
+    database = PostgresDatabase(
+        dsn,
+        schema=schema,
+        max_connections=settings.database_connections,
+        tasks=lambda connection: EngineTasks(app, connection),
+    )
+    async with database, app.open_async():
+        yield Foundation(database, ObstoreBlobs(settings.blobs), app)
+
+
+async def prepare(settings: Settings, keep: Callable[[AccessKey], None]) -> AccessKey | None:
+    """Bring the database to this version's schema and create the root account on an empty one; its key then."""
+    await migrate(database_url(settings), settings.database_schema)
+    async with open_foundation(settings) as foundation:
+        return await ensure_root(foundation.database, keep)
+
+
+@asynccontextmanager
+async def open_application(settings: Settings) -> AsyncIterator[Application]:
+    """The HTTP half."""
+    clock = SystemClock()
+    async with open_foundation(settings) as base:
+        yield Application(
+            Services(
+                settings=settings,
+                database=base.database,
+                clock=clock,
+                buckets=BucketStore(database=base.database, clock=clock, new_queue_id=new_queue_id),
+                objects=ObjectStore(database=base.database, blobs=base.blobs, clock=clock),
+                submit=Submit(database=base.database, clock=clock, new_job_id=new_job_id),
+                jobs=ManageJobs(database=base.database),
+            )
+        )
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[EngineWorker]:
+    """The working half."""
+    clock = SystemClock()
+    media = ProcessMedia(
+        denoiser=settings.denoiser,
+        max_seconds=settings.max_input_seconds,
+        memory_bytes=settings.media_memory_bytes,
+        cpu_seconds=settings.media_cpu_seconds,
+    )
+    async with open_foundation(settings) as base:
+        pipeline = Pipeline(
+            database=base.database,
+            objects=ObjectStore(database=base.database, blobs=base.blobs, clock=clock),
+            media=media,
+            clock=clock,
+            limits=Limits(
+                max_input_bytes=settings.max_input_bytes,
+                attempts=settings.job_attempts,
+                retry_seconds=settings.job_retry_seconds,
+            ),
+        )
+        yield EngineWorker(
+            app=base.app,
+            run_job=pipeline.run,
+            heartbeat=settings.heartbeat_seconds,
+            silence=settings.stalled_seconds,
+        )

@@ -113,6 +113,10 @@ class Jobs(Protocol):
         """Put a running attempt back to Submitted, without a start time; False when it is no longer the one running."""
         ...
 
+    async def fault(self, job_id: str, attempt: int) -> int | None:
+        """Count a fault of the server against a running attempt; the faults so far, None when it no longer runs."""
+        ...
+
     async def finish(self, job_id: str, attempt: int, outcome: Outcome, at: datetime) -> bool:
         """End a running attempt; False (and nothing written) when it is no longer the one running."""
         ...
@@ -155,11 +159,19 @@ class Transaction(Protocol):
         ...
 
 
+class DatabaseUnavailableError(Exception):
+    """The database does not answer, or the connection broke; whether a commit under way happened is unknown."""
+
+
 class Database(Protocol):
     """Opens transactions."""
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Commits when the block ends, rolls back when it raises."""
+        """Commits when the block ends, rolls back when it raises.
+
+        Raises:
+            DatabaseUnavailableError: on entering, inside, or on leaving the block.
+        """
         ...
 
     async def ready(self) -> bool:

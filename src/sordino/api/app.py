@@ -1,0 +1,162 @@
+"""The ASGI application: address → sign-in → operation → reply, and the one place where a refusal becomes XML."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from sordino import errors
+from sordino.api import health
+from sordino.api.auth import sign_in
+from sordino.api.call import Call, Services, xml
+from sordino.api.operations import find
+from sordino.domain.ports import DatabaseUnavailableError
+from sordino.errors import ServiceError
+from sordino.wire.address import Address, Service, resolve
+from sordino.wire.headers import canonical
+from sordino.wire.ids import new_request_id, new_trace_id
+from sordino.wire.query import Query
+from sordino.wire.responses import http_date, render_error
+
+log = structlog.get_logger(__name__)
+
+DRAIN_BYTES = 64 << 20
+DRAIN_SECONDS = 10.0
+SERVERS: Mapping[Service, str] = {Service.CI: "tencent-ci", Service.COS: "tencent-cos"}
+
+
+class Application:
+    """Answers every HTTP request of the service."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event of ASGI 3; only HTTP is spoken."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"Sordino speaks HTTP only, not {scope['type']}")
+        await _Exchange(self._services, Request(scope, receive)).run(scope, receive, send)
+
+
+class _Exchange:
+    """One request and its reply."""
+
+    def __init__(self, services: Services, request: Request) -> None:
+        self._services = services
+        self._request = request
+        self._id = new_request_id(services.clock.now())
+        # Until the address is known a failure is told in COS's way, which every SDK reads.
+        self._service = Service.COS
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.monotonic()
+        with structlog.contextvars.bound_contextvars(request_id=self._id):
+            response = await self._respond()
+            self._add_common_headers(response)
+            await response(scope, receive, _canonical(send))
+            log.info(
+                "request",
+                method=self._request.method,
+                target=scope["raw_path"].decode("latin-1"),
+                status=response.status_code,
+                milliseconds=round((time.monotonic() - began) * 1000, 1),
+            )
+
+    async def _respond(self) -> Response:
+        try:
+            return await self._answer()
+        except ServiceError as refusal:
+            log.info("refused", code=refusal.code, message=refusal.message)
+            return await self._refuse(refusal)
+        except DatabaseUnavailableError as error:
+            log.warning("the database does not answer", error=str(error))
+            return await self._refuse(errors.SERVICE_UNAVAILABLE())
+        except Exception:
+            log.exception("request broke")
+            return await self._refuse(errors.INTERNAL_ERROR())
+
+    async def _answer(self) -> Response:
+        request, settings = self._request, self._services.settings
+        address = resolve(
+            request.headers.get("host", ""),
+            request.scope["raw_path"],
+            default_bucket=settings.default_bucket,
+            ci_on_any_host=settings.ci_on_any_host,
+        )
+        self._service = address.service
+        if answer := await health.answer(address, self._services.database):
+            return answer
+        return await self._call(address)
+
+    async def _call(self, address: Address) -> Response:
+        services, now = self._services, self._services.clock.now()
+        query = Query.parse(self._request.scope["query_string"])
+        key = await sign_in(
+            self._request,
+            address,
+            query,
+            database=services.database,
+            now=now,
+            skew=services.settings.clock_skew_seconds,
+        )
+        call = Call(
+            request=self._request,
+            services=services,
+            address=address,
+            query=query,
+            key=key,
+            request_id=self._id,
+            now=now,
+        )
+        return await find(call).handler(call)
+
+    async def _refuse(self, refusal: ServiceError) -> Response:
+        await self._drain()
+        trace_id = new_trace_id()
+        headers = {f"x-{self._service.value}-trace-id": trace_id}
+        if self._request.method == "HEAD":
+            return Response(status_code=refusal.status, headers=headers)
+        body = render_error(
+            self._service,
+            refusal,
+            resource=self._request.scope["raw_path"].decode("latin-1"),
+            request_id=self._id,
+            trace_id=trace_id,
+        )
+        return xml(body, refusal.status, headers)
+
+    async def _drain(self) -> None:
+        """Read on for a while before refusing: a client still sending would lose the reply with the connection.
+
+        A client that waits for 100 Continue is not sending yet, and is spared it.
+        """
+        if self._request.headers.get("expect", "").lower() == "100-continue":
+            return
+        drained = 0
+        with suppress(ClientDisconnect, RuntimeError, TimeoutError):  # RuntimeError: the body was read already
+            async with asyncio.timeout(DRAIN_SECONDS):
+                async for chunk in self._request.stream():
+                    drained += len(chunk)
+                    if drained > DRAIN_BYTES:
+                        return
+
+    def _add_common_headers(self, response: Response) -> None:
+        response.headers["Date"] = http_date(self._services.clock.now())
+        response.headers["Server"] = SERVERS[self._service]
+        response.headers[f"x-{self._service.value}-request-id"] = self._id
+
+
+def _canonical(send: Send) -> Send:
+    """Starlette lower-cases header names; the official Python SDK looks them up in canonical case."""
+
+    async def send_canonical(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [(canonical(name), value) for name, value in message["headers"]]
+        await send(message)
+
+    return send_canonical

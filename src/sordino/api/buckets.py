@@ -1,0 +1,78 @@
+"""The bucket calls of COS, and the list of an account's buckets.
+
+https://cloud.tencent.com/document/product/436 ("Bucket operations", "GET Service")
+"""
+
+from starlette.responses import Response
+
+from sordino import errors
+from sordino.api.call import Call, xml
+from sordino.api.object_headers import private_only
+from sordino.wire.responses import render_bucket_list, render_object_list
+
+MAX_KEYS = 1000
+
+
+async def create_bucket(call: Call) -> Response:
+    """``PUT /`` on a bucket host; the region is the host's, else the default one."""
+    private_only(call.request)
+    if call.address.bucket is None:
+        raise errors.INVALID_HOST()
+    region = call.address.region or call.services.settings.region
+    await call.services.buckets.create(call.address.bucket, region, call.key.account)
+    return Response(status_code=200)
+
+
+async def head_bucket(call: Call) -> Response:
+    """``HEAD /``."""
+    bucket = await call.bucket()
+    return Response(status_code=200, headers={"x-cos-bucket-region": bucket.region})
+
+
+async def delete_bucket(call: Call) -> Response:
+    """``DELETE /``; the bucket must be empty."""
+    bucket = await call.bucket()
+    await call.services.buckets.remove(bucket.name)
+    return Response(status_code=204)
+
+
+async def list_objects(call: Call) -> Response:
+    """``GET /`` on a bucket host."""
+    bucket = await call.bucket()
+    prefix, delimiter, marker = (call.query.get(name) or "" for name in ("prefix", "delimiter", "marker"))
+    max_keys, encoding = _max_keys(call), _encoding_type(call)
+    listing = await call.services.objects.list(
+        bucket.name, prefix=prefix, delimiter=delimiter, marker=marker, limit=max_keys
+    )
+    body = render_object_list(
+        listing,
+        bucket=bucket.name,
+        prefix=prefix,
+        marker=marker,
+        delimiter=delimiter,
+        max_keys=max_keys,
+        url_encoded=encoding,
+        owner=call.key.account,
+    )
+    return xml(body, headers={"x-cos-bucket-region": bucket.region})
+
+
+async def list_buckets(call: Call) -> Response:
+    """``GET /`` on the service host: the buckets of the signer's account, of one region if asked."""
+    region = call.query.get("region") or call.address.region
+    buckets = await call.services.buckets.list(call.key.account)
+    return xml(render_bucket_list([b for b in buckets if region in (None, b.region)], owner=call.key.account))
+
+
+def _max_keys(call: Call) -> int:
+    text = call.query.get("max-keys") or str(MAX_KEYS)
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise errors.INVALID_ARGUMENT(f"max-keys is {text!r}; use 0 to {MAX_KEYS}.")
+    return min(int(text), MAX_KEYS)
+
+
+def _encoding_type(call: Call) -> bool:
+    encoding = call.query.get("encoding-type")
+    if encoding not in (None, "url"):
+        raise errors.INVALID_ARGUMENT(f"encoding-type is {encoding!r}; the only one there is: url.")
+    return encoding is not None

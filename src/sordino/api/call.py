@@ -1,0 +1,94 @@
+"""One request on its way through the API."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sordino import errors
+from sordino.domain.bucket import Bucket
+from sordino.domain.identity import AccessKey
+from sordino.domain.ports import Clock, Database
+from sordino.jobs.manage import ManageJobs
+from sordino.jobs.submit import Submit
+from sordino.settings import Settings
+from sordino.storage.buckets import BucketStore
+from sordino.storage.objects import ObjectStore
+from sordino.wire.address import Address
+from sordino.wire.query import Query
+
+MAX_XML_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The use cases that handlers call."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    buckets: BucketStore
+    objects: ObjectStore
+    submit: Submit
+    jobs: ManageJobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request whose address is known and whose signer was verified.
+
+    Attributes:
+        query: the decoded parameters.
+        key: the signer's access key.
+        request_id: echoed in the reply's header and in error bodies.
+    """
+
+    request: Request
+    services: Services
+    address: Address
+    query: Query
+    key: AccessKey
+    request_id: str
+    now: datetime = field(repr=False)
+
+    async def bucket(self) -> Bucket:
+        """The bucket of the address, which the signer's account owns.
+
+        Raises:
+            ServiceError: InvalidHost, NoSuchBucket, AccessDenied.
+        """
+        if self.address.bucket is None:
+            raise errors.INVALID_HOST()
+        bucket = await self.services.buckets.get(self.address.bucket)
+        if bucket.appid != self.key.account.appid:
+            raise errors.ACCESS_DENIED(f"The bucket {bucket.name} belongs to another account.")
+        if self.address.region not in (None, bucket.region):
+            raise errors.NO_SUCH_BUCKET(
+                f"The bucket {bucket.name} is in {bucket.region}, not in {self.address.region}; correct the region."
+            )
+        return bucket
+
+    async def body(self, limit: int = MAX_XML_BYTES) -> bytes:
+        """The whole body.
+
+        Raises:
+            ServiceError: InvalidContent (413) when it has more than ``limit`` bytes.
+        """
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in self.request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise errors.CONTENT_TOO_LARGE(f"The body may have {limit} bytes.")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+def xml(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An XML reply. The type carries no charset: the Python SDK compares it with ``application/xml``."""
+    return Response(body, status, {**(headers or {}), "Content-Type": "application/xml"})

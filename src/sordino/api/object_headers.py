@@ -1,0 +1,178 @@
+"""The headers of object requests: what to store, what part to send, under which conditions."""
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from starlette.requests import Request
+
+from sordino import errors
+from sordino.domain.bucket import MAX_METADATA_BYTES, StoredObject
+from sordino.wire.query import Query
+
+STORED_HEADERS = ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires")
+STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "INTELLIGENT_TIERING", "ARCHIVE", "DEEP_ARCHIVE")
+METADATA_PREFIX = "x-cos-meta-"
+NOT_YET = (
+    "x-cos-copy-source",
+    "x-cos-server-side-encryption",
+    "x-cos-server-side-encryption-customer-algorithm",
+    "x-cos-tagging",
+    "x-cos-forbid-overwrite",
+    "x-cos-callback",
+    "pic-operations",
+)
+_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
+
+
+def private_only(request: Request) -> None:
+    """Refuse access control lists that this version does not offer, and grants to others."""
+    acl = request.headers.get("x-cos-acl", "")
+    if acl not in ("", "private", "default"):
+        raise errors.NOT_IMPLEMENTED(f"x-cos-acl {acl!r} is not offered yet: buckets and objects are private.")
+    for name in request.headers:
+        if name.startswith("x-cos-grant-"):
+            raise errors.NOT_IMPLEMENTED(f"{name} is not offered yet: buckets and objects are private.")
+
+
+def refuse_not_yet(request: Request) -> None:
+    """Refuse headers that would change what is stored and that this version does not offer."""
+    for name in NOT_YET:
+        if request.headers.get(name):
+            raise errors.NOT_IMPLEMENTED(f"The header {name} is not offered yet.")
+
+
+def md5_of(request: Request) -> str | None:
+    """The hex digest of the Content-MD5 header, None without one.
+
+    Raises:
+        ServiceError: InvalidDigest.
+    """
+    value = request.headers.get("content-md5")
+    if not value:
+        return None
+    try:
+        digest = base64.b64decode(value, validate=True)
+    except ValueError:
+        raise errors.INVALID_DIGEST() from None
+    if len(digest) != 16:
+        raise errors.INVALID_DIGEST()
+    return digest.hex()
+
+
+def metadata_of(request: Request) -> dict[str, str]:
+    """The ``x-cos-meta-*`` headers, names without the prefix.
+
+    Raises:
+        ServiceError: InvalidArgument when they have more than 2 KB.
+    """
+    metadata = {
+        name.removeprefix(METADATA_PREFIX): value
+        for name, value in request.headers.items()
+        if name.startswith(METADATA_PREFIX) and value
+    }
+    size = sum(len(name) + len(value) for name, value in metadata.items())
+    if size > MAX_METADATA_BYTES:
+        raise errors.INVALID_ARGUMENT(f"The x-cos-meta-* headers have {size} bytes; at most {MAX_METADATA_BYTES}.")
+    return metadata
+
+
+def stored_headers_of(request: Request) -> dict[str, str]:
+    """The headers to give back with the object."""
+    return {name: value for name in STORED_HEADERS if (value := request.headers.get(name))}
+
+
+def storage_class_of(request: Request) -> str:
+    """The storage class: accepted and told again, though all lie on the same store.
+
+    Raises:
+        ServiceError: InvalidArgument.
+    """
+    name = request.headers.get("x-cos-storage-class") or STORAGE_CLASSES[0]
+    if name not in STORAGE_CLASSES:
+        raise errors.INVALID_ARGUMENT(f"x-cos-storage-class is {name!r}; use one of {', '.join(STORAGE_CLASSES)}.")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The bytes ``start`` to ``end`` (exclusive) of an object, ``partial`` when a Range asked for them."""
+
+    start: int
+    end: int
+    partial: bool
+
+
+def span_of(header: str | None, size: int) -> Span:
+    """The part a Range header asks for; a header of another form is ignored, as RFC 9110 14.2 allows.
+
+    Raises:
+        ServiceError: InvalidRange when the part lies outside the object.
+    """
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if match is None or not (match["first"] or match["last"]):
+        return Span(0, size, partial=False)
+    if not match["first"]:
+        start, end = max(size - int(match["last"]), 0), size
+    else:
+        start, end = int(match["first"]), size
+        if match["last"]:
+            if int(match["last"]) < start:
+                return Span(0, size, partial=False)
+            end = min(int(match["last"]) + 1, size)
+    if start >= end:
+        raise errors.INVALID_RANGE(f"The object has {size} bytes; the range {header} lies outside.")
+    return Span(start, end, partial=True)
+
+
+def not_modified(headers: Mapping[str, str], stored: StoredObject) -> bool:
+    """Evaluate the conditions in the order of RFC 9110 13.2.2; True means 304.
+
+    Raises:
+        ServiceError: PreconditionFailed.
+    """
+    if tags := headers.get("if-match"):
+        if not _matches(tags, stored.etag):
+            raise errors.PRECONDITION_FAILED("If-Match does not name the object's ETag.")
+    elif (date := _date(headers.get("if-unmodified-since"))) and _modified(stored) > date:
+        raise errors.PRECONDITION_FAILED("The object was modified after If-Unmodified-Since.")
+    if tags := headers.get("if-none-match"):
+        return _matches(tags, stored.etag)
+    date = _date(headers.get("if-modified-since"))
+    return date is not None and _modified(stored) <= date
+
+
+def _matches(tags: str, etag: str) -> bool:
+    return tags.strip() == "*" or etag in [tag.strip().removeprefix("W/").strip('"') for tag in tags.split(",")]
+
+
+def _modified(stored: StoredObject) -> datetime:
+    return stored.last_modified.replace(microsecond=0)
+
+
+def _date(value: str | None) -> datetime | None:
+    if not value:
+        return None
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def overrides(query: Query) -> dict[str, str]:
+    """The reply headers that ``response-*`` parameters replace.
+
+    Raises:
+        ServiceError: InvalidArgument when a value cannot stand in a header.
+    """
+    names = ("Content-Type", "Content-Language", "Expires", "Cache-Control", "Content-Disposition", "Content-Encoding")
+    wanted = {f"response-{name.lower()}": name for name in names}
+    found = {wanted[key]: value for key, value in query if key in wanted and value}
+    for name, value in found.items():
+        if not value.isprintable() or not value.isascii():
+            raise errors.INVALID_ARGUMENT(f"response-{name.lower()} must be printable ASCII.")
+    return found

@@ -1,0 +1,114 @@
+"""The object calls of COS: put, get, head, delete.
+
+https://cloud.tencent.com/document/product/436 ("Object operations")
+"""
+
+from collections.abc import AsyncIterator, Mapping
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+
+from sordino import errors
+from sordino.api import object_headers as fields
+from sordino.api.call import Call
+from sordino.domain.bucket import MAX_KEY_BYTES, StoredObject
+from sordino.storage.objects import Upload
+from sordino.wire.responses import http_date
+
+DEFAULT_TYPE = "application/octet-stream"
+
+
+async def put_object(call: Call) -> Response:
+    """``PUT /<key>``."""
+    request = call.request
+    fields.private_only(request)
+    fields.refuse_not_yet(request)
+    upload = Upload(
+        bucket=(await call.bucket()).name,
+        key=_key(call),
+        content_type=request.headers.get("content-type") or DEFAULT_TYPE,
+        headers=fields.stored_headers_of(request),
+        metadata=fields.metadata_of(request),
+        storage_class=fields.storage_class_of(request),
+        md5=fields.md5_of(request),
+    )
+    limit = call.services.settings.max_object_bytes
+    stored = await call.services.objects.put(upload, _chunks(request, limit))
+    return Response(status_code=200, headers=_digest_headers(stored))
+
+
+async def get_object(call: Call) -> Response:
+    """``GET /<key>`` with Range, conditions and ``response-*``."""
+    stored, headers = await _found(call)
+    if fields.not_modified(call.request.headers, stored):
+        return Response(status_code=304, headers=headers)
+    span = fields.span_of(call.request.headers.get("range"), stored.size)
+    headers |= {"Content-Type": stored.content_type, **fields.overrides(call.query)}
+    headers["Content-Length"] = str(span.end - span.start)
+    if span.partial:
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{stored.size}"
+    body = call.services.objects.read(stored, span.start, span.end)
+    return StreamingResponse(body, 206 if span.partial else 200, headers)
+
+
+async def head_object(call: Call) -> Response:
+    """``HEAD /<key>``."""
+    stored, headers = await _found(call)
+    if fields.not_modified(call.request.headers, stored):
+        return Response(status_code=304, headers=headers)
+    headers |= {"Content-Type": stored.content_type, "Content-Length": str(stored.size)}
+    return Response(status_code=200, headers=headers)
+
+
+async def delete_object(call: Call) -> Response:
+    """``DELETE /<key>``; 204 also when there was none."""
+    await call.services.objects.remove((await call.bucket()).name, _key(call))
+    return Response(status_code=204)
+
+
+async def _found(call: Call) -> tuple[StoredObject, dict[str, str]]:
+    stored = await call.services.objects.head((await call.bucket()).name, _key(call))
+    return stored, _object_headers(stored)
+
+
+def _key(call: Call) -> str:
+    key = call.address.path[1:]
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise errors.KEY_TOO_LONG()
+    return key
+
+
+def _object_headers(stored: StoredObject) -> dict[str, str]:
+    headers: dict[str, str] = {
+        **stored.headers,
+        **_digest_headers(stored),
+        **{fields.METADATA_PREFIX + name: value for name, value in stored.metadata.items()},
+        "Last-Modified": http_date(stored.last_modified),
+        "Accept-Ranges": "bytes",
+    }
+    if stored.storage_class != fields.STORAGE_CLASSES[0]:
+        headers["x-cos-storage-class"] = stored.storage_class
+    return headers
+
+
+def _digest_headers(stored: StoredObject) -> Mapping[str, str]:
+    return {"ETag": f'"{stored.etag}"', "x-cos-hash-crc64ecma": str(stored.crc64)}
+
+
+async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """The body, refused when it is longer than ``limit`` or ends before it should."""
+    length = request.headers.get("content-length")
+    if length is None and "transfer-encoding" not in request.headers:
+        raise errors.MISSING_CONTENT_LENGTH()
+    if length is not None and int(length) > limit:
+        raise errors.ENTITY_TOO_LARGE(f"The object has {length} bytes; at most {limit}.")
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise errors.ENTITY_TOO_LARGE(f"The object has more than {limit} bytes.")
+            if chunk:
+                yield chunk
+    except ClientDisconnect:
+        raise errors.INCOMPLETE_BODY() from None

@@ -1,0 +1,1 @@
+"""Use cases of buckets and objects; no HTTP, no XML, no adapters."""

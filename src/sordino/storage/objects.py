@@ -1,0 +1,108 @@
+"""Objects: write, look up, read, delete, list.
+
+An object is a row and a blob. The blob is written first, the row makes it visible, so a reader sees an object whole or
+not at all; a blob whose row never came is removed here, or by the sweep when the process died in between.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from sordino import errors
+from sordino.domain.bucket import MAX_KEY_BYTES, Listing, StoredObject
+from sordino.domain.ports import BlobDigest, Blobs, Clock, Database
+from sordino.errors import ServiceError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """What a writer says about an object besides its bytes; ``md5`` (hex), when given, must match them."""
+
+    bucket: str
+    key: str
+    content_type: str = "application/octet-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    storage_class: str = "STANDARD"
+    md5: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectStore:
+    """The object use cases over a database and a blob store."""
+
+    database: Database
+    blobs: Blobs
+    clock: Clock
+
+    async def put(self, upload: Upload, chunks: AsyncIterator[bytes]) -> StoredObject:
+        """Write an object from a stream of bytes; it becomes visible whole or not at all.
+
+        Raises:
+            ServiceError: BadDigest when the bytes are not those of ``upload.md5``, KeyTooLong, NoSuchBucket.
+        """
+        stored = await self.write_blob(upload, chunks)
+        try:
+            async with self.database.transaction() as tx:
+                if await tx.buckets.get(upload.bucket) is None:
+                    raise errors.NO_SUCH_BUCKET()
+                await tx.objects.put(stored)
+        except ServiceError:
+            # Surely not committed. After any other error the commit may have happened, and only the sweep may decide.
+            await self.blobs.remove(stored.blob_id)
+            raise
+        return stored
+
+    async def write_blob(self, upload: Upload, chunks: AsyncIterator[bytes]) -> StoredObject:
+        """Write the bytes alone and return the row that would make them an object."""
+        if len(upload.key.encode()) > MAX_KEY_BYTES:
+            raise errors.KEY_TOO_LONG()
+        blob_id = uuid.uuid4().hex
+        digest = await self.blobs.put(blob_id, chunks)
+        if upload.md5 is not None and upload.md5 != digest.md5:
+            await self.blobs.remove(blob_id)
+            raise errors.BAD_DIGEST()
+        return self._row(upload, blob_id, digest)
+
+    def _row(self, upload: Upload, blob_id: str, digest: BlobDigest) -> StoredObject:
+        return StoredObject(
+            bucket=upload.bucket,
+            key=upload.key,
+            size=digest.size,
+            etag=digest.md5,
+            crc64=digest.crc64,
+            blob_id=blob_id,
+            last_modified=self.clock.now(),
+            content_type=upload.content_type,
+            headers=upload.headers,
+            metadata=upload.metadata,
+            storage_class=upload.storage_class,
+        )
+
+    async def head(self, bucket: str, key: str) -> StoredObject:
+        """The object's row.
+
+        Raises:
+            ServiceError: NoSuchKey.
+        """
+        async with self.database.transaction() as tx:
+            stored = await tx.objects.get(bucket, key)
+        if stored is None:
+            raise errors.NO_SUCH_KEY()
+        return stored
+
+    def read(self, stored: StoredObject, start: int, end: int) -> AsyncIterator[bytes]:
+        """The object's bytes ``start`` to ``end`` (exclusive)."""
+        return self.blobs.get(stored.blob_id, start, end)
+
+    async def remove(self, bucket: str, key: str) -> None:
+        """Delete the object; quiet when there is none."""
+        async with self.database.transaction() as tx:
+            await tx.objects.remove(bucket, key)
+
+    async def list(self, bucket: str, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
+        """One page of the bucket; ``limit`` is 0-1000."""
+        if limit == 0:
+            return Listing(objects=(), prefixes=(), next_marker=None)
+        async with self.database.transaction() as tx:
+            return await tx.objects.list(bucket, prefix=prefix, delimiter=delimiter, marker=marker, limit=limit)
