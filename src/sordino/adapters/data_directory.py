@@ -24,7 +24,8 @@ def locked(data: Path) -> Iterator[None]:
         DataDirectoryError: another process holds it, or it cannot be made.
     """
     try:
-        data.mkdir(parents=True, exist_ok=True, mode=0o711)
+        # As root the embedded database runs under another account, which must pass through.
+        data.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
         descriptor = os.open(data / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise DataDirectoryError(

@@ -14,6 +14,7 @@ import psycopg
 import structlog
 from procrastinate import exceptions, jobs
 
+from sordino.adapters.postgres.session import conninfo
 from sordino.jobs.pipeline import TryAgainError
 
 log = structlog.get_logger(__name__)
@@ -49,9 +50,7 @@ class Retry(procrastinate.BaseRetryStrategy):
 
 def engine(dsn: str, schema: str) -> procrastinate.App:
     """The engine over the tables in ``schema``; open it with ``app.open_async()`` before use."""
-    connector = procrastinate.PsycopgConnector(
-        conninfo=dsn, kwargs={"options": f"-c search_path={schema}"}, min_size=1, max_size=4
-    )
+    connector = procrastinate.PsycopgConnector(conninfo=conninfo(dsn, schema), min_size=1, max_size=4)
     return procrastinate.App(connector=connector)
 
 

@@ -1,9 +1,9 @@
 """Sign-in: who signed the request, and is the signature right?
 
-CI and COS refuse with different codes (error tables of both), so each reason maps to a pair.
+CI and COS refuse with different codes (the error tables of both), so each reason maps to a pair.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 
@@ -13,32 +13,73 @@ from sordino import errors
 from sordino.domain.identity import AccessKey
 from sordino.domain.ports import Database
 from sordino.errors import ErrorKind
-from sordino.wire import signature
 from sordino.wire.address import Address, Service
-from sordino.wire.signature import Reason
+from sordino.wire.query import Query
+from sordino.wire.signature import Authorization, Reason, SignatureError, SignedRequest, parse, verify
 
-TOKEN_NAMES = ("x-cos-security-token", "x-ci-security-token")
-REFUSALS: Mapping[Reason, Mapping[Service, ErrorKind]] = MappingProxyType(
+# COS says "AccessDenied, Request has expired" in these very words: the Node SDK then corrects its clock and retries.
+REFUSALS: Mapping[Service, Mapping[Reason, ErrorKind]] = MappingProxyType(
     {
-        Reason.MALFORMED: {Service.CI: errors.INVALID_AUTHORIZATION, Service.COS: errors.INVALID_ARGUMENT},
-        Reason.EXPIRED: {Service.CI: errors.SIGNATURE_EXPIRED, Service.COS: errors.REQUEST_HAS_EXPIRED},
-        Reason.NOT_YET_VALID: {Service.CI: errors.SIGNATURE_EXPIRED, Service.COS: errors.REQUEST_TIME_TOO_SKEWED},
-        Reason.MISMATCH: {Service.CI: errors.CI_ACCESS_DENIED, Service.COS: errors.SIGNATURE_DOES_NOT_MATCH},
+        Service.CI: {
+            Reason.MALFORMED: errors.INVALID_AUTHORIZATION,
+            Reason.EXPIRED: errors.SIGNATURE_EXPIRED,
+            Reason.NOT_YET_VALID: errors.SIGNATURE_EXPIRED,
+            Reason.MISMATCH: errors.CI_ACCESS_DENIED,
+        },
+        Service.COS: {
+            Reason.MALFORMED: errors.INVALID_ARGUMENT,
+            Reason.EXPIRED: errors.REQUEST_HAS_EXPIRED,
+            Reason.NOT_YET_VALID: errors.REQUEST_TIME_TOO_SKEWED,
+            Reason.MISMATCH: errors.SIGNATURE_DOES_NOT_MATCH,
+        },
     }
+)
+ANONYMOUS: Mapping[Service, ErrorKind] = MappingProxyType(
+    {Service.CI: errors.MISSING_AUTHORIZATION, Service.COS: errors.ACCESS_DENIED}
+)
+UNKNOWN_KEY: Mapping[Service, ErrorKind] = MappingProxyType(
+    {Service.CI: errors.SECRET_ID_NOT_EXIST, Service.COS: errors.INVALID_ACCESS_KEY_ID}
 )
 
 
 async def sign_in(
-    request: Request,
-    address: Address,
-    query: Sequence[tuple[str, str]],
-    *,
-    database: Database,
-    now: datetime,
-    skew: int,
+    request: Request, address: Address, query: Query, *, database: Database, now: datetime, skew: int
 ) -> AccessKey:
     """The key that signed the request.
 
     Raises:
-        ServiceError: the request is anonymous, the key unknown, or the signature malformed, expired or wrong.
+        ServiceError: the request is anonymous, the key unknown, or the signature malformed, out of its time or wrong.
     """
+    try:
+        authorization = parse(request.headers.raw, query)
+        if authorization is None:
+            raise ANONYMOUS[address.service]("The request is not signed; only signed requests are answered.")
+        key = await _key(authorization, address.service, database)
+        verify(authorization, key.secret_key, _signed(request, address, query), now=now, skew=skew)
+    except SignatureError as refusal:
+        kind = REFUSALS[address.service][refusal.reason]
+        exact = kind is errors.REQUEST_HAS_EXPIRED
+        raise kind(None if exact else refusal.message) from None
+    return key
+
+
+async def _key(authorization: Authorization, service: Service, database: Database) -> AccessKey:
+    if authorization.token is not None:
+        raise UNKNOWN_KEY[service](
+            "Temporary keys with a security token are not offered yet; sign with a permanent key."
+        )
+    async with database.transaction() as tx:
+        key = await tx.identities.key(authorization.secret_id)
+    if key is None:
+        raise UNKNOWN_KEY[service](f"There is no SecretId {authorization.secret_id}.")
+    return key
+
+
+def _signed(request: Request, address: Address, query: Query) -> SignedRequest:
+    return SignedRequest(
+        method=request.method,
+        paths=address.signed_paths,
+        hosts=address.signed_hosts,
+        headers=request.headers.raw,
+        query=query.pairs,
+    )

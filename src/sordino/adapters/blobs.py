@@ -1,0 +1,168 @@
+"""The bytes of objects, in any store that obstore can address: a directory, memory, S3, Azure, GCS."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import obstore
+from fastcrc import crc64
+from obstore.store import LocalStore, MemoryStore, from_url
+
+from sordino.domain.ports import BlobDigest, BlobNotFoundError
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from obstore.store import ClientConfig, ObjectStore
+
+PART_BYTES: Final = 8 * 2**20
+"""Part of a multipart upload; a smaller blob goes up in one request. 10,000 parts make 80 GB."""
+
+PARTS_AT_ONCE: Final = 2
+"""Parts on their way at a time; with the one that is filling, memory holds three."""
+
+READ_BYTES: Final = 256 * 2**10
+"""Least size of the chunks a blob is read in, but for the last."""
+
+_CLIENT: Final["ClientConfig"] = {
+    # obstore's default bounds a whole transfer by 30 s; a stalled one shows between two reads.
+    "timeout": timedelta(days=1),
+    "read_timeout": timedelta(seconds=30),
+    "connect_timeout": timedelta(seconds=5),
+}
+
+
+class ObstoreBlobs:
+    """``ports.Blobs`` in an obstore store.
+
+    A blob lies at ``<last two characters of its id>/<id>``, so that no directory gets too long. Stores of obstore show
+    an object only once it is complete; in a local directory a killed process leaves at most a file ``<id>#<n>``.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Open the store; a local directory is made (mode 0700) when missing.
+
+        Args:
+            url: ``file:///absolute/path``, ``memory:///``, ``s3://bucket/prefix``, ``az://...`` or ``gs://...``; what
+                else a remote store needs (credentials, endpoint) comes from its usual environment variables.
+
+        Raises:
+            OSError: the directory cannot be made.
+            obstore.exceptions.BaseError: no store has such a URL, or its configuration is incomplete.
+        """
+        self._directory = _local_directory(url)
+        self._store = _open(url, self._directory)
+
+    async def put(self, blob_id: str, chunks: AsyncIterator[bytes]) -> BlobDigest:
+        """Write a new blob; when ``chunks`` raises, nothing stays and the error passes through.
+
+        The blob is on disk when a local store returns. Memory holds a few parts, however long the blob is.
+        """
+        counted = _Counted(chunks)
+        head = await _read_part(counted)
+        body = _joined(head, counted) if len(head) >= PART_BYTES else head
+        await obstore.put_async(self._store, _path(blob_id), body, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+        if self._directory is not None:
+            await asyncio.to_thread(_sync, self._directory, _path(blob_id))
+        return counted.digest()
+
+    async def get(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes ``start`` to ``end`` (exclusive; None: the end) in chunks; the range lies inside the blob.
+
+        Raises:
+            BlobNotFoundError: there is no such blob.
+        """
+        try:
+            if start == end:
+                await obstore.head_async(self._store, _path(blob_id))
+                return
+            result = await obstore.get_async(self._store, _path(blob_id), options=_range(start, end))
+        except FileNotFoundError as error:
+            raise BlobNotFoundError(blob_id) from error
+        async for chunk in result.stream(min_chunk_size=READ_BYTES):
+            yield chunk
+
+    async def remove(self, blob_id: str) -> None:
+        """Delete the blob; quiet when it is gone already."""
+        try:
+            await obstore.delete_async(self._store, _path(blob_id))
+        except FileNotFoundError:
+            return
+
+
+class _Counted:
+    """An async iterator that hands ``chunks`` on and counts what passes."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._size = 0
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._crc64 = crc64.xz(b"")
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await anext(self._chunks)
+        self._size += len(chunk)
+        self._md5.update(chunk)
+        self._crc64 = crc64.xz(chunk, self._crc64)
+        return chunk
+
+    def digest(self) -> BlobDigest:
+        return BlobDigest(size=self._size, md5=self._md5.hexdigest(), crc64=self._crc64)
+
+
+async def _read_part(chunks: AsyncIterator[bytes]) -> bytes:
+    """Chunks until they fill a part or end."""
+    part = bytearray()
+    async for chunk in chunks:
+        part += chunk
+        if len(part) >= PART_BYTES:
+            break
+    return bytes(part)
+
+
+async def _joined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for chunk in rest:
+        yield chunk
+
+
+def _path(blob_id: str) -> str:
+    return f"{blob_id[-2:]}/{blob_id}"
+
+
+def _range(start: int, end: int | None) -> "GetOptions":
+    if end is not None:
+        return {"range": (start, end)}
+    # A range of an empty blob is an error, the whole of it is not.
+    return {"range": {"offset": start}} if start else {}
+
+
+def _local_directory(url: str) -> Path | None:
+    parts = urlsplit(url)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+
+def _open(url: str, directory: Path | None) -> "ObjectStore":
+    if directory is not None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return LocalStore(directory)
+    return MemoryStore() if urlsplit(url).scheme == "memory" else from_url(url, client_options=_CLIENT)
+
+
+def _sync(directory: Path, path: str) -> None:
+    """Make a file that was just put survive a power failure: its bytes, its name and its shard's."""
+    file = directory / path
+    for written in (file, file.parent, directory):
+        descriptor = os.open(written, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,120 @@
+"""Processes killed at any moment: no job is lost, none ends twice."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from chaos import QUICK_RECOVERY, torment
+from support import Service, job_body, noisy_speech, reachable, start_service, wait_for_jobs, wav_bytes
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory that the embedded database's account can reach."""
+    return reachable(tmp_path) / "data"
+
+
+def submit_long_job(service: Service, seconds: float = 300.0) -> tuple[str, str]:
+    """Submit a job that runs for several seconds; its bucket and id."""
+    client, bucket = service.client(), f"faults-{service.appid}"
+    client.create_bucket(Bucket=bucket)
+    client.put_object(Bucket=bucket, Key="in.wav", Body=wav_bytes(noisy_speech(seconds, 8000), 8000))
+    reply = client.ci_create_media_jobs(Bucket=bucket, Jobs=job_body(bucket, "out.wav", SampleRate="8000"), Lst={})
+    return bucket, reply["JobsDetail"][0]["JobId"]
+
+
+def wait_for_state(service: Service, bucket: str, job_id: str, state: str) -> dict[str, object]:
+    """Poll until the job is in that state."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        detail = service.client().ci_get_media_jobs(Bucket=bucket, JobIDs=job_id)["JobsDetail"][0]
+        if detail["State"] == state:
+            return detail
+        time.sleep(0.05)
+    pytest.fail(f"the job did not become {state}: {detail}")
+
+
+def test_workers_killed_at_random(data: Path) -> None:
+    """Every job succeeds and every output is written exactly once, whichever workers die."""
+    service = start_service(data, SORDINO_WORKERS="2", **QUICK_RECOVERY)
+    try:
+        result = torment(service, jobs=12, seconds=20, seed=1)
+    finally:
+        service.stop()
+    assert result.kills > 0
+    assert result.sound, result
+
+
+def test_stop_gives_running_jobs_back(data: Path) -> None:
+    """SIGTERM ends the service cleanly with a job half done; the next start finishes it."""
+    service = start_service(data, SORDINO_WORKERS="1")
+    bucket, job_id = submit_long_job(service)
+    wait_for_state(service, bucket, job_id, "Running")
+    assert service.stop(signal.SIGTERM) == 0
+    again = start_service(data, SORDINO_WORKERS="1")
+    try:
+        detail = again.client().ci_get_media_jobs(Bucket=bucket, JobIDs=job_id)["JobsDetail"][0]
+        assert detail["State"] in ("Submitted", "Running")
+        assert wait_for_jobs(again.client(), bucket, [job_id])[job_id]["State"] == "Success"
+    finally:
+        again.stop()
+
+
+def test_whole_service_killed(data: Path) -> None:
+    """SIGKILL of the supervisor takes API and workers with it; the next start has all data and finishes the job."""
+    service = start_service(data, SORDINO_WORKERS="1", **QUICK_RECOVERY)
+    bucket, job_id = submit_long_job(service)
+    wait_for_state(service, bucket, job_id, "Running")
+    children = list(service.children())
+    service.process.kill()
+    service.process.wait()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in children):
+        assert time.monotonic() < deadline, "children outlive their supervisor"
+        time.sleep(0.1)
+    again = start_service(data, SORDINO_WORKERS="1", **QUICK_RECOVERY)
+    try:
+        assert wait_for_jobs(again.client(), bucket, [job_id])[job_id]["State"] == "Success"
+        assert again.client().object_exists(Bucket=bucket, Key="out.wav")
+    finally:
+        again.stop()
+
+
+def test_database_killed(data: Path) -> None:
+    """SIGKILL of the database: the service brings it back, and the accepted job still ends well."""
+    service = start_service(data, SORDINO_WORKERS="1", **QUICK_RECOVERY)
+    try:
+        bucket, job_id = submit_long_job(service, 60.0)
+        wait_for_state(service, bucket, job_id, "Running")
+        postmaster = int((data / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(postmaster, signal.SIGKILL)
+        time.sleep(1)
+        service.wait_ready()
+        assert wait_for_jobs(service.client(), bucket, [job_id])[job_id]["State"] == "Success"
+    finally:
+        assert service.stop() == 0
+
+
+def test_worker_asleep_past_its_time(data: Path) -> None:
+    """A worker that was only stopped wakes up to find its job taken over, and leaves no second result."""
+    service = start_service(data, SORDINO_WORKERS="2", **QUICK_RECOVERY)
+    try:
+        bucket, job_id = submit_long_job(service, 120.0)
+        wait_for_state(service, bucket, job_id, "Running")
+        with psycopg.connect(host=str(data / "postgres"), user="sordino", dbname="sordino") as db:
+            time.sleep(0.5)
+            for pid in service.workers():
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(3)
+            for pid in service.workers():
+                os.kill(pid, signal.SIGCONT)
+            assert wait_for_jobs(service.client(), bucket, [job_id])[job_id]["State"] == "Success"
+            time.sleep(1)
+            unfinished = db.execute("SELECT count(*) FROM sordino.procrastinate_jobs WHERE status = 'doing'").fetchone()
+            assert unfinished == (0,)
+    finally:
+        service.stop()

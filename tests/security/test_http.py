@@ -1,0 +1,299 @@
+"""What hostile and careless clients send: each gets a complete refusal, never a 5xx, a stack trace or a hang."""
+
+import http.client
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from sordino.wire.signature import SignedRequest, sign
+from support import REGION, Service
+
+JOB = b"<Request><Tag>NoiseReduction</Tag><Input><Object>a</Object></Input></Request>"
+
+
+def send(
+    service: Service,
+    method: str,
+    path: str,
+    *,
+    bucket: str | None = None,
+    kind: str = "cos",
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    signed: bool = True,
+    secret_key: str | None = None,
+    shift: timedelta = timedelta(),
+    query: tuple[tuple[str, str], ...] = (),
+) -> tuple[int, dict[str, str], bytes]:
+    """One raw request over its own connection; the status, the headers as sent and the body."""
+    host = f"{bucket}.{kind}.{REGION}.myqcloud.com" if bucket else f"127.0.0.1:{service.port}"
+    fields = {"Host": host, "Content-Length": str(len(body))} | (headers or {})
+    if signed:
+        now = datetime.now(UTC) + shift
+        request = SignedRequest(
+            method=method, paths=[path.partition("?")[0]], hosts=[host] if bucket else [], query=query
+        )
+        authorization = sign(
+            request,
+            secret_id=service.key["SORDINO_SECRET_ID"],
+            secret_key=secret_key or service.key["SORDINO_SECRET_KEY"],
+            start=now - timedelta(seconds=60),
+            end=now + timedelta(seconds=600),
+        )
+        fields["Authorization"] = authorization.header
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+    try:
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        for name, value in fields.items():
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        reply = connection.getresponse()
+        return reply.status, dict(reply.getheaders()), reply.read()
+    finally:
+        connection.close()
+
+
+def refusal(content: bytes) -> dict[str, str]:
+    """The elements of an error body, all of which must have text."""
+    root = ET.fromstring(content)
+    assert root.tag == "Error"
+    found = {child.tag: child.text or "" for child in root}
+    assert all(found[name] for name in ("Code", "Message", "Resource", "RequestId", "TraceId")), found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"), [("cos", 403, "AccessDenied"), ("ci", 401, "MissingAuthorization")]
+)
+def test_unsigned(service: Service, new_bucket: Callable[[], str], kind: str, status: int, code: str) -> None:
+    """An unsigned request is refused in the words of the service it asks."""
+    answer = send(service, "GET", "/jobs/j1", bucket=new_bucket(), kind=kind, signed=False)
+    assert (answer[0], refusal(answer[2])["Code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"), [("cos", 403, "SignatureDoesNotMatch"), ("ci", 401, "AccessDenied")]
+)
+def test_wrong_secret(service: Service, new_bucket: Callable[[], str], kind: str, status: int, code: str) -> None:
+    """A signature made with another key does not match."""
+    answer = send(service, "GET", "/k", bucket=new_bucket(), kind=kind, secret_key="x" * 32)
+    assert (answer[0], refusal(answer[2])["Code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shift", "status", "code"),
+    [
+        ("cos", timedelta(hours=-2), 403, "AccessDenied"),
+        ("cos", timedelta(hours=2), 403, "RequestTimeTooSkewed"),
+        ("ci", timedelta(hours=-2), 401, "SignatureExpired"),
+        ("ci", timedelta(hours=2), 401, "SignatureExpired"),
+    ],
+)
+def test_out_of_its_time(service: Service, new_bucket: Callable[[], str], kind, shift, status, code) -> None:
+    """A signature that is too old or too new is refused; COS's words let the Node SDK correct its clock."""
+    answer = send(service, "GET", "/jobs/j1", bucket=new_bucket(), kind=kind, shift=shift)
+    told = refusal(answer[2])
+    assert (answer[0], told["Code"]) == (status, code)
+    if code == "AccessDenied":
+        assert told["Message"] == "Request has expired"
+
+
+def test_small_skew_is_forgiven(service: Service, new_bucket: Callable[[], str]) -> None:
+    """A client two minutes ahead is answered."""
+    assert send(service, "HEAD", "/", bucket=new_bucket(), shift=timedelta(minutes=2))[0] == 200
+
+
+def test_signature_of_another_request(service: Service, new_bucket: Callable[[], str]) -> None:
+    """A signature does not carry over to another path, method or host."""
+    bucket, other = new_bucket(), new_bucket()
+    now = datetime.now(UTC)
+    host = f"{bucket}.cos.{REGION}.myqcloud.com"
+    authorization = sign(
+        SignedRequest(method="GET", paths=["/a"], hosts=[host]),
+        secret_id=service.key["SORDINO_SECRET_ID"],
+        secret_key=service.key["SORDINO_SECRET_KEY"],
+        start=now,
+        end=now + timedelta(minutes=5),
+    ).header
+    fields = {"Authorization": authorization}
+    for method, path, target in (("GET", "/b", bucket), ("PUT", "/a", bucket), ("GET", "/a", other)):
+        answer = send(service, method, path, bucket=target, signed=False, headers=fields)
+        assert refusal(answer[2])["Code"] == "SignatureDoesNotMatch"
+    assert refusal(send(service, "GET", "/a", bucket=bucket, signed=False, headers=fields)[2])["Code"] == "NoSuchKey"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["Bearer token", "q-sign-algorithm=md5", "q-ak=x&q-ak=x", "q-sign-algorithm=sha1&q-ak=%00", "=&=&=", "A" * 9000],
+)
+@pytest.mark.parametrize("kind", ["cos", "ci"])
+def test_malformed_authorization(
+    service: Service, new_bucket: Callable[[], str], kind: str, authorization: str
+) -> None:
+    """Nonsense in Authorization is a 4xx with a code."""
+    answer = send(
+        service,
+        "GET",
+        "/jobs/j1",
+        bucket=new_bucket(),
+        kind=kind,
+        signed=False,
+        headers={"Authorization": authorization},
+    )
+    assert answer[0] in (400, 401)
+    assert refusal(answer[2])["Code"] in ("InvalidArgument", "InvalidAuthorization")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not xml",
+        b"<Request>",
+        b"<?xml version='1.0'?><!DOCTYPE r [<!ENTITY a 'aaaaaaaaaa'>]><Request>&a;</Request>",
+        b"<!DOCTYPE r SYSTEM 'file:///etc/passwd'><Request/>",
+        b"<a>" * 100_000,
+        b"<Request " + b" ".join(b"a%d='1'" % n for n in range(60_000)) + b"/>",
+        b"<Request>" + b"\x00" + b"</Request>",
+        b"\xff\xfe<\x00R\x00/\x00>\x00",
+        b"<Other/>",
+        JOB,
+        b"x" * (2 << 20),
+    ],
+    ids=lambda body: f"{body[:12]!r}-{len(body)}",
+)
+def test_hostile_job_bodies(service: Service, new_bucket: Callable[[], str], body: bytes) -> None:
+    """Broken, huge, nested and entity-laden XML is refused with a code, quickly."""
+    answer = send(service, "POST", "/jobs", bucket=new_bucket(), kind="ci", body=body)
+    assert 400 <= answer[0] < 500
+    assert refusal(answer[2])["Code"] in ("MissingContent", "InvalidContent", "InvalidArgument")
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [("/%zz", 400), ("/%ff", 400), ("/a%00b", 400), ("/" + "k" * 851, 400), ("/%2e%2e/etc/passwd", 404), ("//", 404)],
+)
+def test_odd_keys(service: Service, new_bucket: Callable[[], str], target: str, status: int) -> None:
+    """Keys are decoded strictly and never normalised into something else."""
+    from urllib.parse import unquote
+
+    bucket = new_bucket()
+    now = datetime.now(UTC)
+    host = f"{bucket}.cos.{REGION}.myqcloud.com"
+    authorization = sign(
+        SignedRequest(method="GET", paths=[unquote(target, errors="replace")], hosts=[host]),
+        secret_id=service.key["SORDINO_SECRET_ID"],
+        secret_key=service.key["SORDINO_SECRET_KEY"],
+        start=now,
+        end=now + timedelta(minutes=5),
+    ).header
+    answer = send(service, "GET", target, bucket=bucket, signed=False, headers={"Authorization": authorization})
+    assert answer[0] == status
+    refusal(answer[2])
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "path", "status", "code"),
+    [
+        ("ci", "GET", "/nothing", 404, "InvalidUrl"),
+        ("ci", "DELETE", "/jobs", 405, "MethodNotAllowed"),
+        ("cos", "PATCH", "/k", 405, "MethodNotAllowed"),
+        ("ci", "GET", "/jobs/" + ",".join(f"j{n}" for n in range(11)), 400, "InvalidArgument"),
+        ("cos", "PUT", "/k?acl", 501, "NotImplemented"),
+    ],
+)
+def test_wrong_calls(service: Service, new_bucket: Callable[[], str], kind, method, path, status, code) -> None:
+    """Unknown paths, wrong methods and sub-resources get their own codes."""
+    answer = send(service, method, path, bucket=new_bucket(), kind=kind)
+    assert (answer[0], refusal(answer[2])["Code"]) == (status, code)
+
+
+def test_sub_resource_does_not_overwrite(service: Service, new_bucket: Callable[[], str]) -> None:
+    """``PUT /k?acl`` is not a plain PUT of the object."""
+    bucket = new_bucket()
+    send(service, "PUT", "/k", bucket=bucket, body=b"precious")
+    send(service, "PUT", "/k?acl", bucket=bucket, body=b"<AccessControlPolicy/>")
+    assert send(service, "GET", "/k", bucket=bucket)[2] == b"precious"
+
+
+def test_upload_faults(service: Service, new_bucket: Callable[[], str]) -> None:
+    """A wrong digest, a body cut short and a missing length leave no object."""
+    bucket = new_bucket()
+    wrong = send(service, "PUT", "/k", bucket=bucket, body=b"a", headers={"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="})
+    assert refusal(wrong[2])["Code"] == "BadDigest"
+    malformed = send(service, "PUT", "/k", bucket=bucket, body=b"a", headers={"Content-MD5": "zz"})
+    assert refusal(malformed[2])["Code"] == "InvalidDigest"
+    _cut_upload(service, bucket)
+    assert send(service, "HEAD", "/k", bucket=bucket)[0] == 404
+
+
+def _cut_upload(service: Service, bucket: str) -> None:
+    """Announce 1000 bytes, send 10, hang up."""
+    host = f"{bucket}.cos.{REGION}.myqcloud.com"
+    now = datetime.now(UTC)
+    authorization = sign(
+        SignedRequest(method="PUT", paths=["/k"], hosts=[host]),
+        secret_id=service.key["SORDINO_SECRET_ID"],
+        secret_key=service.key["SORDINO_SECRET_KEY"],
+        start=now,
+        end=now + timedelta(minutes=5),
+    ).header
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        head = f"PUT /k HTTP/1.1\r\nHost: {host}\r\nAuthorization: {authorization}\r\nContent-Length: 1000\r\n\r\n"
+        connection.sendall(head.encode() + b"0123456789")
+    time.sleep(0.5)
+
+
+def test_early_refusal_reaches_a_client_that_is_sending(service: Service, new_bucket: Callable[[], str]) -> None:
+    """The reply to a large upload with a bad signature arrives instead of a broken connection."""
+    answer = send(service, "PUT", "/k", bucket=new_bucket(), body=b"x" * (20 << 20), secret_key="wrong" * 6)
+    assert refusal(answer[2])["Code"] == "SignatureDoesNotMatch"
+
+
+def test_headers_in_canonical_case(service: Service, new_bucket: Callable[[], str]) -> None:
+    """Header names come in the case that the official Python SDK looks them up in."""
+    bucket = new_bucket()
+    _, headers, _ = send(service, "PUT", "/k", bucket=bucket, body=b"hello")
+    assert {"ETag", "Content-Length", "Date", "Server", "x-cos-request-id", "x-cos-hash-crc64ecma"} <= set(headers)
+    assert headers["x-cos-hash-crc64ecma"] == "11177612005948864433"
+    assert headers["Server"] == "tencent-cos"
+    _, headers, _ = send(service, "GET", "/jobs/j1", bucket=bucket, kind="ci")
+    assert headers["Content-Type"] == "application/xml"
+    assert headers["Server"] == "tencent-ci"
+    assert "x-ci-request-id" in headers
+
+
+def test_conditions(service: Service, new_bucket: Callable[[], str]) -> None:
+    """304 and 412 as RFC 9110 has them, 416 outside the object."""
+    bucket = new_bucket()
+    etag = send(service, "PUT", "/k", bucket=bucket, body=b"hello")[1]["ETag"]
+    cases = [
+        ({"If-None-Match": etag}, 304),
+        ({"If-None-Match": '"other"'}, 200),
+        ({"If-Match": '"other"'}, 412),
+        ({"If-Match": etag}, 200),
+        ({"If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT"}, 304),
+        ({"If-Unmodified-Since": "Sat, 01 Jan 2000 00:00:00 GMT"}, 412),
+        ({"Range": "bytes=9-"}, 416),
+        ({"Range": "bytes=-2"}, 206),
+        ({"Range": "lines=1-2"}, 200),
+    ]
+    for headers, status in cases:
+        assert send(service, "GET", "/k", bucket=bucket, headers=headers)[0] == status, headers
+
+
+def test_health(service: Service) -> None:
+    """The probes need no signature, and do not shadow objects of the same name."""
+    assert send(service, "GET", "/healthz", signed=False)[0] == 200
+    assert send(service, "GET", "/readyz", signed=False)[0] == 200
+
+
+def test_objects_named_like_probes(service: Service, new_bucket: Callable[[], str]) -> None:
+    """A bucket may hold an object ``healthz``."""
+    bucket = new_bucket()
+    send(service, "PUT", "/healthz", bucket=bucket, body=b"mine")
+    assert send(service, "GET", "/healthz", bucket=bucket)[2] == b"mine"
