@@ -1,5 +1,6 @@
 """The only place that builds adapters from settings."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from sordino.settings import Settings
 from sordino.storage.accounts import ensure_root
 from sordino.storage.buckets import BucketStore
 from sordino.storage.objects import ObjectStore
+from sordino.storage.sweep import Sweep
 from sordino.wire.ids import new_job_id, new_queue_id
 
 
@@ -37,6 +39,20 @@ class Foundation:
     database: PostgresDatabase
     blobs: Blobs
     app: procrastinate.App
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A worker process: jobs one at a time, and the upkeep beside them."""
+
+    engine: EngineWorker
+    sweep: Sweep
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.engine.run())
+            group.create_task(self.sweep.run())
 
 
 def database_url(settings: Settings) -> str:
@@ -94,7 +110,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
 
 
 @asynccontextmanager
-async def open_worker(settings: Settings) -> AsyncIterator[EngineWorker]:
+async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
     """The working half."""
     clock = SystemClock()
     media = ProcessMedia(
@@ -115,9 +131,12 @@ async def open_worker(settings: Settings) -> AsyncIterator[EngineWorker]:
                 retry_seconds=settings.job_retry_seconds,
             ),
         )
-        yield EngineWorker(
-            app=base.app,
-            run_job=pipeline.run,
-            heartbeat=settings.heartbeat_seconds,
-            silence=settings.stalled_seconds,
+        yield Worker(
+            engine=EngineWorker(
+                app=base.app,
+                run_job=pipeline.run,
+                heartbeat=settings.heartbeat_seconds,
+                silence=settings.stalled_seconds,
+            ),
+            sweep=Sweep(database=base.database, blobs=base.blobs, clock=clock),
         )

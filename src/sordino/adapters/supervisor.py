@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -67,9 +67,14 @@ class _Child:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs programs until told to stop."""
+    """Runs programs until told to stop.
+
+    Attributes:
+        tend: called ten times a second for what else must be kept alive.
+    """
 
     programs: Sequence[Program]
+    tend: Callable[[], None] = field(default=lambda: None)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
@@ -87,6 +92,7 @@ class Supervisor:
         try:
             children = [_Child(program, lifeline) for program in self.programs]
             while not self._stop.is_set():
+                self.tend()
                 for child in children:
                     child.tend()
                 self._stop.wait(0.1)

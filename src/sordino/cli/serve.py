@@ -128,8 +128,8 @@ async def _run_worker(settings: "Settings") -> None:
 
     from sordino.bootstrap import open_worker
 
-    async with open_worker(settings) as engine_worker:
-        task = asyncio.create_task(engine_worker.run())
+    async with open_worker(settings) as worker_half:
+        task = asyncio.create_task(worker_half.run())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, task.cancel)

@@ -86,6 +86,13 @@ class Objects(Protocol):
         """
         ...
 
+    async def take_unreferenced(self, before: datetime, limit: int) -> Sequence[str]:
+        """Take up to ``limit`` blobs that lost their object before ``before`` off the list; remove them before commit.
+
+        If that fails, the rollback puts them on the list again.
+        """
+        ...
+
 
 class Jobs(Protocol):
     """Rows of jobs. Every change of state obeys ``domain.job.TRANSITIONS``."""
