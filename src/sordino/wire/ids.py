@@ -1,0 +1,33 @@
+"""Identifiers in the forms of the protocol's samples."""
+
+import secrets
+import uuid
+from base64 import b64encode
+from datetime import datetime
+
+_MULTICAST = 1 << 40
+
+
+def new_job_id() -> str:
+    """``j`` and 32 hex digits of a UUIDv1; its node is random and marked so (RFC 9562, 6.10), not a MAC address."""
+    return "j" + uuid.uuid1(node=secrets.randbits(48) | _MULTICAST, clock_seq=secrets.randbits(14)).hex
+
+
+def new_queue_id() -> str:
+    """``p`` and 32 hex digits of a UUIDv4."""
+    return "p" + uuid.uuid4().hex
+
+
+def new_request_id(now: datetime) -> str:
+    """Base64 of ``<unix seconds>_<random>_<random>_<random>``, all in hex.
+
+    Args:
+        now: the time the request arrived, timezone-aware.
+    """
+    parts = (int(now.timestamp()), secrets.randbits(32), secrets.randbits(16), secrets.randbits(16))
+    return b64encode("_".join(f"{part:x}" for part in parts).encode()).decode()
+
+
+def new_trace_id() -> str:
+    """Base64 of 32 random hex digits."""
+    return b64encode(secrets.token_hex(16).encode()).decode()

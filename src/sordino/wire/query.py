@@ -1,0 +1,54 @@
+"""The query of a request: an ordered list of names and values."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sordino.errors import INVALID_ARGUMENT
+from sordino.wire import percent
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Decoded pairs in the order received; names are case-sensitive and may repeat.
+
+    ``name in query`` tells whether a flag such as ``?cancel`` (or ``?cancel=``) was sent.
+    """
+
+    pairs: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "Query":
+        """Split at ``&`` only (presigned URLs of the Node SDK hold raw ``;``) and decode.
+
+        ``+`` is a space: the Python SDK (through requests) and the Go SDK write a space so, and every official SDK
+        writes a plus as ``%2B``.
+
+        Args:
+            raw: the query as received, without the ``?``.
+
+        Raises:
+            ServiceError: ``InvalidURI`` for a broken escape, text that is not UTF-8, or a NUL.
+        """
+        return cls(tuple(_split(field) for field in raw.split(b"&") if field))
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.pairs)
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == key for key, _ in self.pairs)
+
+    def get(self, name: str) -> str | None:
+        """The value of a parameter; None when it is absent or empty, which the protocol takes for the same.
+
+        Raises:
+            ServiceError: ``InvalidArgument`` when the parameter is repeated.
+        """
+        values = [value for key, value in self.pairs if key == name]
+        if len(values) > 1:
+            raise INVALID_ARGUMENT(f"The query parameter '{name}' is given {len(values)} times; give it once.")
+        return values[0] or None if values else None
+
+
+def _split(field: bytes) -> tuple[str, str]:
+    name, _, value = field.replace(b"+", b" ").partition(b"=")
+    return percent.decode(name), percent.decode(value)

@@ -1,0 +1,76 @@
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sordino.errors import ServiceError
+from sordino.wire.query import Query
+
+
+@pytest.mark.parametrize(
+    ("raw", "pairs"),
+    [
+        (b"", ()),
+        (b"&&", ()),
+        (b"cancel", (("cancel", ""),)),
+        (b"cancel=", (("cancel", ""),)),
+        (b"a=1;2&b=%3B", (("a", "1;2"), ("b", ";"))),
+        (b"a=b=c", (("a", "b=c"),)),
+        (b"b=2&a=1&b=1", (("b", "2"), ("a", "1"), ("b", "1"))),
+        (b"k=a+b%20c%2Bd", (("k", "a b c+d"),)),
+        (b"%E4%B8%AD=%e4%b8%ad", (("中", "中"),)),
+        (b"a=%2526", (("a", "%26"),)),
+        (b"=x", (("", "x"),)),
+    ],
+)
+def test_parse(raw, pairs):
+    """Only ``&`` separates, a plus is a space, and everything is decoded once, in the order received."""
+    assert Query.parse(raw).pairs == pairs
+
+
+@pytest.mark.parametrize("raw", [b"a=%", b"%4=1", b"a=%gg", b"a=%ff", b"%ff", b"a=\xff", b"a=%00"])
+def test_broken_escapes_are_refused(raw):
+    """Broken escapes, foreign encodings and NUL are refused."""
+    with pytest.raises(ServiceError) as refused:
+        Query.parse(raw)
+    assert refused.value.code == "InvalidURI"
+
+
+def test_a_flag_is_there_with_or_without_an_equals_sign():
+    """``?cancel`` and ``?cancel=`` are the same, and names are case-sensitive."""
+    assert "cancel" in Query.parse(b"cancel")
+    assert "cancel" in Query.parse(b"x=1&cancel=")
+    assert "cancel" not in Query.parse(b"Cancel&xcancel=1")
+
+
+def test_an_empty_value_is_an_absent_one():
+    """The Python SDK sends ``nextToken=`` for no token."""
+    query = Query.parse(b"nextToken=&size=10")
+    assert (query.get("nextToken"), query.get("size"), query.get("tag")) == (None, "10", None)
+
+
+def test_a_repeated_parameter_is_refused_when_read():
+    """Which of two values would count is not guessed."""
+    with pytest.raises(ServiceError, match="'size' is given 2 times") as refused:
+        Query.parse(b"size=1&size=1").get("size")
+    assert refused.value.code == "InvalidArgument"
+
+
+plain = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+
+
+@given(st.lists(st.tuples(plain, plain)))
+def test_what_http_libraries_encode_is_read_back(pairs):
+    """Form encoding, as the Python and Go SDKs use it, is undone exactly."""
+    assert list(Query.parse(urlencode(pairs).encode())) == pairs
+
+
+@given(st.binary())
+def test_anything_parses_or_is_refused(raw):
+    """No bytes raise anything but a refusal."""
+    try:
+        query = Query.parse(raw)
+    except ServiceError:
+        return
+    assert len(query.pairs) == len([field for field in raw.split(b"&") if field])

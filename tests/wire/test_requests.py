@@ -1,0 +1,362 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qcloud_cos.cos_comm import format_xml
+
+from sordino.domain.job import AudioFormat, JobRequest, NoiseReduction, Operation, Output, RateSpelling
+from sordino.errors import ServiceError
+from sordino.wire.requests import parse_job, parse_job_ids
+from sordino.wire.xml import document
+
+OUTPUT = Output(region="ap-chongqing", bucket="test-1250000000", object="output/out.wav")
+
+
+def order(**operation):
+    """A job's body as the nested mapping a user of the Python SDK writes, with other children of Operation."""
+    return {
+        "Tag": "NoiseReduction",
+        "Input": {"Object": "input/demo.mp3"},
+        "Operation": {
+            "Output": {"Region": "ap-chongqing", "Bucket": "test-1250000000", "Object": "output/out.wav"},
+            **operation,
+        },
+    }
+
+
+def body(top=None, **operation):
+    """The same as the Python SDK sends it, with other children of Request."""
+    return format_xml(order(**operation) | (top or {}), "Request")
+
+
+def output(**changes):
+    """The same with other children of Output."""
+    changed = order()
+    changed["Operation"]["Output"] |= changes
+    return format_xml(changed, "Request")
+
+
+def refusal(written):
+    """Code and message ``parse_job`` refuses with."""
+    with pytest.raises(ServiceError) as refused:
+        parse_job(written)
+    return refused.value.code, refused.value.message
+
+
+PYTHON = format_xml(
+    {
+        "Tag": "NoiseReduction",
+        "QueueId": "",
+        "Input": {"Object": "input/demo.mp3"},
+        "Operation": {
+            "NoiseReduction": {"Format": "mp3", "SampleRate": 44100},
+            "Output": {"Region": "ap-chongqing", "Bucket": "test-1250000000", "Object": "output/out.wav"},
+            "UserData": "ticket-42",
+            "JobLevel": 1,
+        },
+    },
+    "Request",
+)
+# Go writes no declaration, its own order, and the other spelling of the rate.
+GO = b"""<Request><Tag>NoiseReduction</Tag><Input><Object>input/demo.mp3</Object></Input><Operation><Output>
+<Region>ap-chongqing</Region><Bucket>test-1250000000</Bucket><Object>output/out.wav</Object></Output><UserData>ticket-42
+</UserData><JobLevel>1</JobLevel><NoiseReduction><Format>mp3</Format><Samplerate>44100</Samplerate></NoiseReduction>
+</Operation></Request>""".replace(b"\n", b"")
+# Java's SDK writes elements it has no values for, empty, and its order within Output differs.
+JAVA = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Request><Tag>NoiseReduction</Tag><BucketName>test-1250000000</BucketName><QueueId></QueueId><CallBack></CallBack>
+<Input><Object>input/demo.mp3</Object><Url/></Input><Operation><TemplateId/><Output><Bucket>test-1250000000</Bucket>
+<Object>output/out.wav</Object><Region>ap-chongqing</Region></Output><NoiseReduction><Format>mp3</Format>
+<SampleRate>44100</SampleRate></NoiseReduction><UserData>ticket-42</UserData><JobLevel>1</JobLevel></Operation></Request>
+"""
+# PHP writes one line after a declaration and may add a trailing line feed.
+PHP = b"""<?xml version="1.0"?>
+<Request><Tag>NoiseReduction</Tag><Input><Object>input/demo.mp3</Object></Input><Operation><NoiseReduction>\
+<Format>mp3</Format><SampleRate>44100</SampleRate></NoiseReduction><Output><Region>ap-chongqing</Region>\
+<Bucket>test-1250000000</Bucket><Object>output/out.wav</Object></Output><UserData>ticket-42</UserData>\
+<JobLevel>1</JobLevel></Operation><CallBack>no</CallBack></Request>
+"""
+# Users of Node write the XML themselves, or with a library that indents.
+NODE = b"""<Request>
+  <Tag>
+    NoiseReduction
+  </Tag>
+  <Operation>
+    <JobLevel> 1 </JobLevel>
+    <UserData>ticket-42</UserData>
+    <Output>
+      <Region> ap-chongqing </Region>
+      <Bucket> test-1250000000 </Bucket>
+      <Object>output/out.wav</Object>
+    </Output>
+    <NoiseReduction>
+      <SampleRate> 44100 </SampleRate>
+      <Format> mp3 </Format>
+    </NoiseReduction>
+  </Operation>
+  <Input>
+    <Object>input/demo.mp3</Object>
+  </Input>
+  <QueueId>
+  </QueueId>
+</Request>"""
+
+
+@pytest.mark.parametrize(
+    ("written", "spelling"),
+    [
+        pytest.param(PYTHON, RateSpelling.JOB, id="Python"),
+        pytest.param(GO, RateSpelling.TEMPLATE, id="Go"),
+        pytest.param(JAVA, RateSpelling.JOB, id="Java"),
+        pytest.param(PHP, RateSpelling.JOB, id="PHP"),
+        pytest.param(NODE, RateSpelling.JOB, id="Node"),
+    ],
+)
+def test_what_the_sdks_send(written, spelling):
+    """The same job, as each SDK writes it, is read as the same request, but for the spelling to echo."""
+    assert parse_job(written) == JobRequest(
+        input_object="input/demo.mp3",
+        operation=Operation(
+            noise_reduction=NoiseReduction(format=AudioFormat.MP3, sample_rate=44100, spelling=spelling),
+            output=OUTPUT,
+            user_data="ticket-42",
+            job_level=1,
+        ),
+    )
+
+
+def test_defaults():
+    """A minimal body gives wav at 16 kHz, and remembers that nothing else was said."""
+    assert parse_job(body()) == JobRequest(
+        input_object="input/demo.mp3", operation=Operation(noise_reduction=NoiseReduction(), output=OUTPUT)
+    )
+
+
+@pytest.mark.parametrize("written", [{}, None, {"Format": None}, {"SampleRate": "", "Samplerate": None}])
+def test_an_empty_order_is_the_default_one(written):
+    """An empty NoiseReduction and empty elements inside count as absent."""
+    assert parse_job(body(NoiseReduction=written)).operation.noise_reduction == NoiseReduction()
+
+
+@pytest.mark.parametrize("spelling", list(RateSpelling))
+@pytest.mark.parametrize("rate", [8000, 12000, 16000, 24000, 32000, 44100, 48000])
+def test_every_rate_in_both_spellings(rate, spelling):
+    """All seven rates are read in either spelling, which is kept."""
+    found = parse_job(body(NoiseReduction={spelling: rate})).operation.noise_reduction
+    assert (found.sample_rate, found.spelling) == (rate, spelling)
+
+
+@pytest.mark.parametrize("name", list(AudioFormat))
+def test_every_format(name):
+    """All three formats are read."""
+    assert parse_job(body(NoiseReduction={"Format": name})).operation.noise_reduction.format is name
+
+
+def test_both_spellings_may_agree():
+    """Both spellings with one rate are fine; with different rates the request contradicts itself."""
+    agreed = parse_job(body(NoiseReduction={"Samplerate": 8000, "SampleRate": 8000})).operation.noise_reduction
+    assert (agreed.sample_rate, agreed.spelling) == (8000, RateSpelling.JOB)
+    code, message = refusal(body(NoiseReduction={"Samplerate": 8000, "SampleRate": 16000}))
+    assert code == "InvalidArgument"
+    assert "Request.Operation.NoiseReduction" in message
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_every_level(level):
+    """All three levels are read, and 0 is told from none."""
+    assert parse_job(body(JobLevel=level)).operation.job_level == level
+
+
+def test_queue():
+    """QueueId is kept for the caller to look up, QueueType may be the speech queue's."""
+    assert parse_job(body({"QueueId": "pabc", "QueueType": "Speeching"})).queue_id == "pabc"
+
+
+@pytest.mark.parametrize("text", ["x", " two  spaces ", "~" * 1024, "<&>\"'"])
+def test_user_data_is_kept_as_written(text):
+    """Printable ASCII up to 1024 characters is kept to the letter, white space included."""
+    assert parse_job(document("Request", tree(order(UserData=text)))).operation.user_data == text
+
+
+def tree(mapping):
+    """A mapping as the children of a document."""
+    return [(name, tree(value) if isinstance(value, dict) else value) for name, value in mapping.items()]
+
+
+@given(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Z"]), min_size=1, max_size=212))
+def test_keys_are_kept_as_written(key):
+    """Any key is kept to the letter, white space included, in input and output."""
+    key = f"k{key}."
+    written = order() | {"Input": {"Object": key}}
+    written["Operation"]["Output"]["Object"] = key
+    found = parse_job(document("Request", tree(written)))
+    assert found.input_object == found.operation.output.object == key
+
+
+@pytest.mark.parametrize("key", ["a" * 850, "中" * 283, " a ", "a//b/../", "a.M3U8.wav"])
+def test_legal_keys(key):
+    """Keys of up to 850 bytes with any characters are legal."""
+    assert parse_job(body({"Input": {"Object": key}})).input_object == key
+
+
+def test_unknown_elements_are_ignored():
+    """Elements and attributes the protocol does not know change nothing."""
+    written = body({"Extra": {"Tag": "x"}, "@version": "1"}, Transcode={"Container": {"Format": "mp4"}})
+    assert parse_job(written) == parse_job(body())
+
+
+@pytest.mark.parametrize("top", [{"CallBack": "no"}, {"CallBackType": "Url"}, {"CallBackFormat": "JSON"}])
+def test_callback_elements_that_ask_for_none(top):
+    """Asking for no callback, or only for the form of one, is fine."""
+    assert parse_job(body(top)) == parse_job(body())
+
+
+@pytest.mark.parametrize(
+    ("written", "code", "names"),
+    [
+        (body({"Tag": "Transcode"}), "InvalidArgument", ["Request.Tag", "'Transcode'", "NoiseReduction"]),
+        (body({"Tag": "noisereduction"}), "InvalidArgument", ["Request.Tag"]),
+        (body({"Tag": None}), "InvalidArgument", ["Request.Tag", "NoiseReduction"]),
+        (body({"Input": None}), "InvalidArgument", ["Request.Input"]),
+        (body({"Input": {"Object": None}}), "InvalidArgument", ["Request.Input.Object"]),
+        (body({"Input": {"Object": "/a.wav"}}), "InvalidArgument", ["Request.Input.Object", "'/'"]),
+        (body({"Input": {"Object": "a" * 851}}), "InvalidArgument", ["Request.Input.Object", "850"]),
+        (body({"Input": {"Object": "中" * 284}}), "InvalidArgument", ["Request.Input.Object", "850"]),
+        (body({"Input": {"Object": {"x": "y"}}}), "InvalidArgument", ["Request.Input.Object"]),
+        (body({"Input": {"Object": "list.M3U8"}}), "InvalidArgument", ["Request.Input.Object", "m3u8"]),
+        (body({"Operation": None}), "InvalidArgument", ["Request.Operation"]),
+        (body(Output=None), "InvalidArgument", ["Request.Operation.Output"]),
+        (output(Region=None), "InvalidArgument", ["Request.Operation.Output.Region"]),
+        (output(Region="AP Chongqing"), "InvalidArgument", ["Request.Operation.Output.Region", "'AP Chongqing'"]),
+        (output(Region="a" * 41), "InvalidArgument", ["Request.Operation.Output.Region"]),
+        (output(Bucket=""), "InvalidArgument", ["Request.Operation.Output.Bucket"]),
+        (output(Bucket="test"), "InvalidArgument", ["Request.Operation.Output.Bucket", "<name>-<APPID>"]),
+        (output(Bucket="Test-1250000000"), "InvalidArgument", ["Request.Operation.Output.Bucket"]),
+        (output(Bucket="a" * 60 + "-1"), "InvalidArgument", ["Request.Operation.Output.Bucket"]),
+        (output(Object=None), "InvalidArgument", ["Request.Operation.Output.Object"]),
+        (output(Object="/out.wav"), "InvalidArgument", ["Request.Operation.Output.Object"]),
+        (output(Object="a" * 851), "InvalidArgument", ["Request.Operation.Output.Object"]),
+        (
+            body(NoiseReduction={"Format": "flac"}),
+            "InvalidArgument",
+            ["Request.Operation.NoiseReduction.Format", "'flac'", "wav, mp3, m4a"],
+        ),
+        (body(NoiseReduction={"Format": "WAV"}), "InvalidArgument", ["NoiseReduction.Format"]),
+        (
+            body(NoiseReduction={"SampleRate": "22050"}),
+            "InvalidArgument",
+            ["Request.Operation.NoiseReduction.SampleRate", "8000, 12000, 16000, 24000, 32000, 44100, 48000"],
+        ),
+        (body(NoiseReduction={"Samplerate": "16k"}), "InvalidArgument", ["NoiseReduction.Samplerate", "'16k'"]),
+        (body(NoiseReduction={"SampleRate": "016000"}), "InvalidArgument", ["NoiseReduction.SampleRate"]),
+        (body(JobLevel=3), "InvalidArgument", ["Request.Operation.JobLevel", "'3'", "0, 1, 2"]),
+        (body(JobLevel="+1"), "InvalidArgument", ["Request.Operation.JobLevel"]),
+        (body(UserData="a" * 1025), "InvalidArgument", ["Request.Operation.UserData", "1024"]),
+        (body(UserData="中"), "InvalidArgument", ["Request.Operation.UserData", "ASCII"]),
+        (body(UserData="a\nb"), "InvalidArgument", ["Request.Operation.UserData"]),
+        (body({"QueueType": "Transcoding"}), "InvalidArgument", ["Request.QueueType", "Speeching"]),
+        (body({"QueueId": "p/1"}), "InvalidArgument", ["Request.QueueId"]),
+        (body({"QueueId": "p" * 65}), "InvalidArgument", ["Request.QueueId"]),
+        (body({"CallBackFormat": "YAML"}), "InvalidArgument", ["Request.CallBackFormat", "XML, JSON"]),
+        (body({"CallBackType": "Mail"}), "InvalidArgument", ["Request.CallBackType", "Url, TDMQ"]),
+        (body({"Input": {"Url": "http://x/a.wav"}}), "NotImplemented", ["Request.Input.Url"]),
+        (body({"CallBack": "http://hooks.example/ci"}), "NotImplemented", ["Request.CallBack"]),
+        (body({"CallBackType": "TDMQ"}), "NotImplemented", ["Request.CallBackType"]),
+        (body({"CallBackMqConfig": {"MqName": "q"}}), "NotImplemented", ["Request.CallBackMqConfig"]),
+        (body({"CallBackKafkaConfig": {"Topic": "t"}}), "NotImplemented", ["Request.CallBackKafkaConfig"]),
+        (body(TemplateId="t1abc"), "NotImplemented", ["Request.Operation.TemplateId"]),
+        (body({"Operation": [{}, {}]}), "NotImplemented", ["Request.Operation"]),
+        (body({"Tag": None}, Tag="NoiseReduction"), "NotImplemented", ["Request.Operation.Tag"]),
+    ],
+)
+def test_refusals(written, code, names):
+    """Each refusal names the element and what is legal there; what is only missing yet says so."""
+    found, message = refusal(written)
+    assert found == code
+    assert all(name in message for name in names)
+    assert ("yet" in message) == (code == "NotImplemented")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Tag",
+        "Input",
+        "Input.Object",
+        "QueueId",
+        "QueueType",
+        "CallBack",
+        "CallBackType",
+        "CallBackFormat",
+        "Operation.NoiseReduction",
+        "Operation.NoiseReduction.Format",
+        "Operation.NoiseReduction.SampleRate",
+        "Operation.NoiseReduction.Samplerate",
+        "Operation.Output",
+        "Operation.Output.Region",
+        "Operation.Output.Bucket",
+        "Operation.Output.Object",
+        "Operation.UserData",
+        "Operation.JobLevel",
+    ],
+)
+def test_repeated_elements(path):
+    """An element given twice is refused, even with the same content, rather than one of the two chosen."""
+    full = order(
+        NoiseReduction={"Format": "wav", "SampleRate": "16000", "Samplerate": "16000"}, UserData="u", JobLevel="0"
+    ) | {"QueueId": "p", "QueueType": "Speeching", "CallBack": "no", "CallBackType": "Url", "CallBackFormat": "XML"}
+    assert parse_job(format_xml(full, "Request")).queue_id == "p"
+    parent, (*outer, name) = full, path.split(".")
+    for step in outer:
+        parent = parent[step]
+    parent[name] = [parent[name]] * 2
+    assert refusal(format_xml(full, "Request")) == (
+        "InvalidArgument",
+        f"Request.{path} is given 2 times; give it once.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        (b"", "MissingContent"),
+        (b" \n", "MissingContent"),
+        (b'{"Tag": "NoiseReduction"}', "InvalidContent"),
+        (b"<Request>", "InvalidContent"),
+        (b"<Response/>", "InvalidContent"),
+        (b"<!DOCTYPE Request><Request/>", "InvalidContent"),
+        (b"<Request>" * 40 + b"</Request>" * 40, "InvalidContent"),
+        (b"<Request>" + b" " * 70_000 + b"</Request>", "InvalidContent"),
+    ],
+)
+def test_bodies_that_are_no_requests(written, code):
+    """No body, no XML, another root, hostile and oversized documents are told apart from bad arguments."""
+    assert refusal(written)[0] == code
+
+
+def test_messages_stay_readable():
+    """A long wrong value is cut in the message."""
+    assert len(refusal(body(JobLevel="9" * 10_000))[1]) < 200
+
+
+@pytest.mark.parametrize(
+    ("segment", "ids"),
+    [
+        ("j1", ("j1",)),
+        ("j1,j2", ("j1", "j2")),
+        (" j1 ,,j2,", ("j1", "j2")),
+        ("j2,j1,j2", ("j2", "j1")),
+        (",".join(map(str, range(10))), tuple(map(str, range(10)))),
+        ("中/<>", ("中/<>",)),
+    ],
+)
+def test_job_ids(segment, ids):
+    """Ids are read in order, once each; what they look like does not matter."""
+    assert parse_job_ids(segment) == ids
+
+
+@pytest.mark.parametrize("segment", ["", ",", " , ", ",".join(map(str, range(11))), "j" * 129])
+def test_bad_job_ids(segment):
+    """No id, more than ten, and absurdly long ones are refused."""
+    with pytest.raises(ServiceError) as refused:
+        parse_job_ids(segment)
+    assert refused.value.code == "InvalidArgument"
