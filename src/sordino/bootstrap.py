@@ -119,6 +119,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
         memory_bytes=settings.media_memory_bytes,
         cpu_seconds=settings.media_cpu_seconds,
     )
+    media.warm()
     async with open_foundation(settings) as base:
         pipeline = Pipeline(
             database=base.database,

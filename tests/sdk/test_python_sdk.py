@@ -224,7 +224,7 @@ def test_presigned_url(service: Service, new_bucket: Callable[[], str]) -> None:
 
     client, bucket = service.client(), new_bucket()
     client.put_object(Bucket=bucket, Key="a b.txt", Body=b"hello")
-    url = client.get_presigned_url("GET", bucket, "a b.txt", Params={"response-content-type": "text/plain"})
+    url = client.get_presigned_url(bucket, "a b.txt", "GET", Params={"response-content-type": "text/plain"})
     parts = urllib.parse.urlsplit(url)
     local = urllib.request.Request(f"{service.url}{parts.path}?{parts.query}", headers={"Host": parts.netloc})
     with urllib.request.urlopen(local) as reply:

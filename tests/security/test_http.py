@@ -71,7 +71,7 @@ def refusal(content: bytes) -> dict[str, str]:
 )
 def test_unsigned(service: Service, new_bucket: Callable[[], str], kind: str, status: int, code: str) -> None:
     """An unsigned request is refused in the words of the service it asks."""
-    answer = send(service, "GET", "/jobs/j1", bucket=new_bucket(), kind=kind, signed=False)
+    answer = send(service, "GET", "/k", bucket=new_bucket(), kind=kind, signed=False)
     assert (answer[0], refusal(answer[2])["Code"]) == (status, code)
 
 
@@ -95,7 +95,7 @@ def test_wrong_secret(service: Service, new_bucket: Callable[[], str], kind: str
 )
 def test_out_of_its_time(service: Service, new_bucket: Callable[[], str], kind, shift, status, code) -> None:
     """A signature that is too old or too new is refused; COS's words let the Node SDK correct its clock."""
-    answer = send(service, "GET", "/jobs/j1", bucket=new_bucket(), kind=kind, shift=shift)
+    answer = send(service, "GET", "/k", bucket=new_bucket(), kind=kind, shift=shift)
     told = refusal(answer[2])
     assert (answer[0], told["Code"]) == (status, code)
     if code == "AccessDenied":

@@ -9,7 +9,9 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import typer  # noqa: E402 - the variables above must be set before anything that may import NumPy
 
-from sordino.cli import bench, denoise, serve  # noqa: E402
+from sordino.cli.bench import app as bench  # noqa: E402
+from sordino.cli.denoise import denoise  # noqa: E402
+from sordino.cli.serve import api, serve, worker  # noqa: E402
 from sordino.version import __version__  # noqa: E402
 
 app = typer.Typer(
@@ -18,11 +20,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command()(denoise.denoise)
-app.command()(serve.serve)
-app.command()(serve.api)
-app.command()(serve.worker)
-app.add_typer(bench.app, name="bench")
+for _command in (denoise, serve, api, worker):
+    app.command()(_command)
+app.add_typer(bench, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

@@ -192,8 +192,10 @@ def _prepare(settings: "Settings") -> None:
 
     try:
         key = asyncio.run(prepare(settings, keep))
-    except (NoDatabaseError, DatabaseUnavailableError, MigrationError) as error:
+    except (NoDatabaseError, MigrationError) as error:
         _stop(str(error))
+    except DatabaseUnavailableError as error:
+        _stop(f"the database does not answer: {error}")
     if key is not None:
         _tell_root_key(settings, key)
 

@@ -1,0 +1,116 @@
+"""The database: a pool of connections, and the repositories over one transaction."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from sordino.adapters.postgres.buckets import PostgresBuckets
+from sordino.adapters.postgres.identities import PostgresIdentities
+from sordino.adapters.postgres.jobs import PostgresJobs
+from sordino.adapters.postgres.migrate import is_current
+from sordino.adapters.postgres.objects import PostgresObjects
+from sordino.adapters.postgres.session import Connection, conninfo, unavailable_when_lost
+from sordino.domain.ports import Tasks
+
+WAIT_SECONDS: Final = 5.0
+"""How long a transaction waits for a free connection, or for the server to come back."""
+
+READY_SECONDS: Final = 2.0
+"""How long a readiness probe does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresTransaction:
+    """``ports.Transaction``: every repository over the same connection."""
+
+    identities: PostgresIdentities
+    buckets: PostgresBuckets
+    objects: PostgresObjects
+    jobs: PostgresJobs
+    tasks: Tasks
+
+
+class PostgresDatabase:
+    """``ports.Database`` over a pool; an async context manager that opens and closes it.
+
+    A connection is probed before it is handed out, so that transactions begun after a restart of the server succeed.
+
+    Attributes:
+        conninfo: connection string with our session's settings, for others who need connections of their own.
+        schema: the schema that holds the tables.
+        pool: the pool.
+    """
+
+    def __init__(
+        self, dsn: str, *, schema: str, max_connections: int, tasks: Callable[[psycopg.AsyncConnection[Any]], Tasks]
+    ) -> None:
+        """Prepare; nothing is connected before ``open``.
+
+        Args:
+            dsn: connection string of the database, migrated by ``migrate``.
+            schema: name of the schema.
+            max_connections: connections held at most.
+            tasks: makes the task engine's door over a transaction's connection.
+        """
+        self.conninfo = conninfo(dsn, schema)
+        self.schema = schema
+        self._tasks = tasks
+        self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            self.conninfo,
+            kwargs={"row_factory": dict_row},
+            min_size=1,
+            max_size=max_connections,
+            timeout=WAIT_SECONDS,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+            name="sordino",
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Start connecting, without waiting for the server: it may come later."""
+        await self.pool.open()
+
+    async def close(self) -> None:
+        """Close every connection; a transaction under way may end first."""
+        await self.pool.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        """Commits when the block ends, rolls back when it raises.
+
+        Raises:
+            DatabaseUnavailableError: no connection in time, connection lost, server shutting down, deadlock, ...:
+                on entering, inside or on leaving the block.
+        """
+        with unavailable_when_lost():
+            async with self.pool.connection() as connection:
+                yield PostgresTransaction(
+                    identities=PostgresIdentities(connection),
+                    buckets=PostgresBuckets(connection),
+                    objects=PostgresObjects(connection),
+                    jobs=PostgresJobs(connection),
+                    tasks=self._tasks(connection),
+                )
+
+    async def ready(self) -> bool:
+        """Whether the database answers and its schema is this version's."""
+        try:
+            async with self.pool.connection(timeout=READY_SECONDS) as connection:
+                return await is_current(connection)
+        except psycopg.OperationalError:
+            return False

@@ -1,0 +1,69 @@
+"""Accounts and keys in PostgreSQL.
+
+Here as in the other repositories the SQL stands above the functions that read its columns: both change together.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg.rows import DictRow
+
+from sordino.adapters.postgres.session import Connection
+from sordino.domain.identity import AccessKey, Account
+
+_KEY: Final = """
+SELECT secret_id, secret_key, appid, uin
+  FROM access_keys JOIN accounts USING (appid)
+ WHERE secret_id = %(secret_id)s AND enabled
+"""
+_ROOT: Final = """
+SELECT secret_id, secret_key, appid, uin
+  FROM access_keys JOIN accounts USING (appid)
+ WHERE enabled
+ ORDER BY accounts.number, access_keys.number
+ LIMIT 1
+"""
+# Stands against other writers, so that of two processes on an empty database one makes the account.
+_LOCK: Final = "LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE"
+_ADD_FIRST_ACCOUNT: Final = """
+INSERT INTO accounts (appid, uin) SELECT %(appid)s, %(uin)s WHERE NOT EXISTS (SELECT FROM accounts)
+"""
+_ADD_KEY: Final = """
+INSERT INTO access_keys (secret_id, secret_key, appid) VALUES (%(secret_id)s, %(secret_key)s, %(appid)s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresIdentities:
+    """``ports.Identities`` over one connection."""
+
+    connection: Connection
+
+    async def key(self, secret_id: str) -> AccessKey | None:
+        """The enabled key of that id, or None."""
+        row = await (await self.connection.execute(_KEY, {"secret_id": secret_id})).fetchone()
+        return _access_key(row) if row else None
+
+    async def root(self) -> AccessKey | None:
+        """The first enabled key of the first account that has one, or None on an empty database."""
+        row = await (await self.connection.execute(_ROOT)).fetchone()
+        return _access_key(row) if row else None
+
+    async def add_root(self, key: AccessKey) -> bool:
+        """Create the first account with ``key``; False (and nothing written) when an account exists already."""
+        account = {"appid": key.account.appid, "uin": key.account.uin}
+        await self.connection.execute(_LOCK)
+        if (await self.connection.execute(_ADD_FIRST_ACCOUNT, account)).rowcount == 0:
+            return False
+        await self.connection.execute(
+            _ADD_KEY, {"secret_id": key.secret_id, "secret_key": key.secret_key, "appid": key.account.appid}
+        )
+        return True
+
+
+def _access_key(row: DictRow) -> AccessKey:
+    return AccessKey(
+        secret_id=row["secret_id"],
+        secret_key=row["secret_key"],
+        account=Account(appid=row["appid"], uin=row["uin"]),
+    )

@@ -1,0 +1,197 @@
+"""Rows of objects in PostgreSQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.errors import ForeignKeyViolation
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from sordino.adapters.postgres.session import Connection
+from sordino.domain.bucket import MAX_KEY_BYTES, Listing, StoredObject
+from sordino.errors import NO_SUCH_BUCKET
+
+_COLUMNS: Final = """
+objects.bucket, objects.key, objects.size, objects.etag, objects.crc64, objects.blob_id, objects.last_modified,
+objects.content_type, objects.headers, objects.metadata, objects.storage_class
+"""
+# A trigger notes the blob of a row that is replaced or deleted, see the migrations.
+_PUT: Final = """
+INSERT INTO objects (bucket, key, size, etag, crc64, blob_id, last_modified,
+                     content_type, headers, metadata, storage_class)
+VALUES (%(bucket)s, %(key)s, %(size)s, %(etag)s, %(crc64)s, %(blob_id)s, %(last_modified)s,
+        %(content_type)s, %(headers)s, %(metadata)s, %(storage_class)s)
+    ON CONFLICT (bucket, key) DO UPDATE
+   SET size = excluded.size, etag = excluded.etag, crc64 = excluded.crc64, blob_id = excluded.blob_id,
+       last_modified = excluded.last_modified, content_type = excluded.content_type,
+       headers = excluded.headers, metadata = excluded.metadata, storage_class = excluded.storage_class
+"""
+_GET: Final = f"""
+SELECT {_COLUMNS}
+  FROM objects
+ WHERE bucket = %(bucket)s AND key = %(key)s
+"""  # noqa: S608 - the only text put in is ours
+_REMOVE: Final = "DELETE FROM objects WHERE bucket = %(bucket)s AND key = %(key)s"
+
+_LIST: Final = f"""
+SELECT NULL AS common_prefix, {_COLUMNS}
+  FROM objects
+ WHERE bucket = %(bucket)s AND key > %(after)s AND key >= %(prefix)s AND key <= %(last)s
+ ORDER BY key
+ LIMIT %(limit)s
+"""  # noqa: S608 - the only text put in is ours
+# The common prefix that a key folds into, NULL when it stands for itself.
+_FOLD: Final = """
+left(objects.key, %(skip)s + nullif(strpos(substr(objects.key, %(skip)s + 1), %(delimiter)s), 0)
+                  + length(%(delimiter)s) - 1)
+"""
+# Each step asks the index for the one key after the last entry: after a key, or after all that a common prefix stands
+# for. So a prefix with a million keys costs one step. The rows are looked up one by one, too: LIMIT 1 keeps the planner
+# from joining with the whole bucket.
+_LIST_FOLDED: Final = f"""
+WITH RECURSIVE entry (number, key, common_prefix) AS (
+    (SELECT 1, objects.key, {_FOLD}
+       FROM objects
+      WHERE bucket = %(bucket)s AND key > %(after)s AND key >= %(prefix)s AND key <= %(last)s
+      ORDER BY key
+      LIMIT 1)
+    UNION ALL
+    SELECT entry.number + 1, following.key, following.common_prefix
+      FROM entry CROSS JOIN LATERAL (
+           SELECT objects.key, {_FOLD} AS common_prefix
+             FROM objects
+            WHERE bucket = %(bucket)s AND key <= %(last)s
+              AND objects.key > coalesce(entry.common_prefix || %(highest)s, entry.key)
+            ORDER BY objects.key
+            LIMIT 1) AS following
+     WHERE entry.number < %(limit)s
+)
+SELECT entry.common_prefix, {_COLUMNS}
+  FROM entry LEFT JOIN LATERAL (
+       SELECT *
+         FROM objects
+        WHERE bucket = %(bucket)s AND key = entry.key AND entry.common_prefix IS NULL
+        LIMIT 1) AS objects ON true
+ ORDER BY entry.number
+"""  # noqa: S608 - the only text put in is ours
+_TAKE_UNREFERENCED: Final = """
+DELETE FROM unreferenced_blobs
+ WHERE blob_id IN (SELECT blob_id FROM unreferenced_blobs
+                    WHERE since < %(before)s ORDER BY since LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING blob_id
+"""
+
+# Greater than whatever may follow a prefix in a key: no key has room for so many of the highest character.
+_HIGHEST: Final = "\U0010ffff" * (MAX_KEY_BYTES // 4 + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresObjects:
+    """``ports.Objects`` over one connection."""
+
+    connection: Connection
+
+    async def put(self, stored: StoredObject) -> None:
+        """Insert or replace the object ``(bucket, key)``.
+
+        Raises:
+            ServiceError: NoSuchBucket, when the bucket was removed meanwhile.
+        """
+        try:
+            await self.connection.execute(_PUT, _row(stored))
+        except ForeignKeyViolation as error:
+            raise NO_SUCH_BUCKET() from error
+
+    async def get(self, bucket: str, key: str) -> StoredObject | None:
+        """The object, or None."""
+        row = await (await self.connection.execute(_GET, {"bucket": bucket, "key": key})).fetchone()
+        return _stored(row) if row else None
+
+    async def remove(self, bucket: str, key: str) -> bool:
+        """Delete the object; False when there was none."""
+        return (await self.connection.execute(_REMOVE, {"bucket": bucket, "key": key})).rowcount > 0
+
+    async def list(self, bucket: str, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
+        """A page of keys strictly after ``marker`` in UTF-8 byte order; keys sharing prefix..delimiter fold into one.
+
+        A common prefix that ``marker`` lies in counts as before it. ``limit`` (1-1000) counts objects and prefixes
+        together; an empty ``delimiter`` folds nothing.
+        """
+        parameters = {
+            "bucket": bucket,
+            "prefix": prefix,
+            "last": prefix + _HIGHEST,
+            "after": _after(marker, prefix, delimiter),
+            "limit": limit + 1,
+            "skip": len(prefix),
+            "delimiter": delimiter,
+            "highest": _HIGHEST,
+        }
+        found = await self.connection.execute(_LIST_FOLDED if delimiter else _LIST, parameters)
+        rows = await found.fetchall()
+        return _listing(rows[:limit], truncated=len(rows) > limit)
+
+    async def take_unreferenced(self, before: datetime, limit: int) -> Sequence[str]:
+        """Up to ``limit`` blobs without an object since before ``before``, oldest first, off the list for good.
+
+        Remove their bytes inside the same transaction: if that fails it rolls back and they are on the list again.
+        Blobs that another transaction holds are passed over.
+        """
+        taken = await self.connection.execute(_TAKE_UNREFERENCED, {"before": before, "limit": limit})
+        return [row["blob_id"] for row in await taken.fetchall()]
+
+
+def _after(marker: str, prefix: str, delimiter: str) -> str:
+    """The text that the first key of the page is greater than."""
+    common = _common_prefix(marker, prefix, delimiter)
+    return marker if common is None else common + _HIGHEST
+
+
+def _common_prefix(key: str, prefix: str, delimiter: str) -> str | None:
+    if not delimiter or not key.startswith(prefix):
+        return None
+    found = key.find(delimiter, len(prefix))
+    return None if found < 0 else key[: found + len(delimiter)]
+
+
+def _listing(rows: Sequence[DictRow], *, truncated: bool) -> Listing:
+    last = rows[-1] if truncated else None
+    return Listing(
+        objects=tuple(_stored(row) for row in rows if row["common_prefix"] is None),
+        prefixes=tuple(row["common_prefix"] for row in rows if row["common_prefix"] is not None),
+        next_marker=(last["common_prefix"] or last["key"]) if last else None,
+    )
+
+
+def _row(stored: StoredObject) -> dict[str, Any]:
+    return {
+        "bucket": stored.bucket,
+        "key": stored.key,
+        "size": stored.size,
+        "etag": stored.etag,
+        "crc64": stored.crc64,
+        "blob_id": stored.blob_id,
+        "last_modified": stored.last_modified,
+        "content_type": stored.content_type,
+        "headers": Jsonb(dict(stored.headers)),
+        "metadata": Jsonb(dict(stored.metadata)),
+        "storage_class": stored.storage_class,
+    }
+
+
+def _stored(row: DictRow) -> StoredObject:
+    return StoredObject(
+        bucket=row["bucket"],
+        key=row["key"],
+        size=row["size"],
+        etag=row["etag"],
+        crc64=int(row["crc64"]),
+        blob_id=row["blob_id"],
+        last_modified=row["last_modified"],
+        content_type=row["content_type"],
+        headers=row["headers"],
+        metadata=row["metadata"],
+        storage_class=row["storage_class"],
+    )

@@ -1,0 +1,389 @@
+"""From the bytes of a media file to blocks of samples, with FFmpeg's libraries through PyAV.
+
+The input is hostile until proven otherwise. FFmpeg sees only a nameless stream of bytes, may choose among the
+whitelisted containers and audio decoders, and has no way to open anything else. Claimed durations decide nothing but
+the wording of a note.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
+from itertools import chain
+from typing import BinaryIO, NoReturn, Protocol
+
+import av
+import av.error
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.codec.codec import UnknownCodecError
+from av.container import InputContainer
+from av.packet import Packet
+
+from sordino.audio.blocks import Block
+from sordino.audio.channels import Downmix
+from sordino.audio.errors import MediaError, MediaReason
+from sordino.audio.resample import Resampler
+
+CONTAINERS = (
+    "aac,ac3,adx,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,dtshd,eac3,flac,flv,ircam,loas,matroska,mov,mp3,mpc,mpc8,"
+    "mpeg,mpegts,mxf,nistsphere,ogg,oma,rm,sox,tak,tta,voc,w64,wav,wv"
+)
+"""FFmpeg demuxers that read audio from the file alone; none of them follows references."""
+
+RATES = range(100, 1_000_001)
+"""Sample rates accepted, Hz."""
+
+MAX_CHANNELS = 64
+READABLE_SECONDS = 1.0
+"""A damaged file must hold more audio than this to be worth processing."""
+
+AMR_LOOK_AHEAD = {"amrnb": 40, "amrwb": 95, "libopencore_amrnb": 40, "libopencore_amrwb": 95}
+"""Samples by which a raw AMR stream comes late, as its containers cannot tell: the encoder's look-ahead of 5 ms
+(3GPP TS 26.090 and 26.190), for AMR-WB with the delay of its resampling filters."""
+
+_DESCRIPTION = re.compile(
+    rb"""\s*( \#EXTM3U | ffconcat\ version | v=0\r?\n | \[playlist\]
+        | (<\?xml[^>]*>\s*)? <(MPD|SmoothStreamingMedia|playlist|asx)\b )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_SCALES: Mapping[str, float] = {"uint8": 2.0**7, "int16": 2.0**15, "int32": 2.0**31, "int64": 2.0**63}
+
+
+class Source(Protocol):
+    """An opened input: iterate it once for its blocks, (samples, channels) at ``rate``.
+
+    Iterating raises MediaError as `open_input` does.
+    """
+
+    @property
+    def rate(self) -> int:
+        """Sample rate of all blocks, Hz: that of the first decoded frame."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Channels of all blocks: those of the first decoded frame."""
+        ...
+
+    @property
+    def fraction(self) -> float:
+        """Share of the file's bytes consumed so far, 0 to 1, never falling."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """What the user should know of the input's condition, once the iteration has ended; empty when all is well."""
+        ...
+
+    def __iter__(self) -> Iterator[Block]: ...
+
+
+@contextmanager
+def open_input(file: BinaryIO, *, max_seconds: float = float("inf")) -> Iterator[Source]:
+    """Open the audio of a media file.
+
+    Of several audio streams it takes the one marked as default, else the one FFmpeg holds for the best. The audio
+    starts with its own first sample: an encoder's priming is removed as far as the container tells of it, and a start
+    later than the video's is not filled with silence. Cover pictures and video are never decoded.
+
+    A damaged file yields what can be read when that is more than a second, with a `Source.note`.
+
+    Args:
+        file: seekable, open for reading in binary mode.
+        max_seconds: decoded audio allowed.
+
+    Raises:
+        MediaError: UNSUPPORTED, REFUSED, NO_AUDIO or EMPTY at once; also UNSUPPORTED and TOO_LONG while iterating.
+    """
+    head, tail = _ends(file)
+    _check_head(head)
+    try:
+        container = av.open(
+            _Nameless(file),
+            "r",
+            options={
+                "format_whitelist": CONTAINERS,
+                "protocol_whitelist": "none",
+                "codec_whitelist": _audio_decoders(),
+            },
+            metadata_errors="replace",
+            io_open=_refuse_resource,
+        )
+    except av.error.MemoryError:
+        raise
+    except av.error.FFmpegError as error:
+        raise _unreadable() from error
+    with container:
+        yield _Decoder(
+            container,
+            _audio_stream(container),
+            max_seconds,
+            open_ended=_without_sizes(head),
+            cut_off=_ogg_cut_off(head, tail),
+        )
+
+
+def _ends(file: BinaryIO) -> tuple[bytes, bytes]:
+    """The first KiB and the last 64 KiB, which hold the last page of an Ogg file."""
+    head = file.read(1024)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 2**16))
+    tail = file.read()
+    file.seek(0)
+    return head, tail
+
+
+class _Nameless:
+    """A file without a name: FFmpeg can neither guess by it nor look beside it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read = file.read
+        self.seek = file.seek
+        self.tell = file.tell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    """The samples of one frame, and how many there should be by its duration."""
+
+    rate: int
+    block: Block
+    stated: int
+
+    def cut(self) -> "_Piece":
+        return replace(self, block=self.block[: self.stated]) if self.stated > 0 else self
+
+
+class _Decoder:
+    """The `Source` over one audio stream of a container."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: AudioStream,
+        max_seconds: float,
+        *,
+        open_ended: bool,
+        cut_off: bool,
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._max_seconds = max_seconds
+        self._open_ended = open_ended
+        self._cut_off = cut_off
+        self._seconds = Fraction(0)
+        self._damaged = False
+        self._position = 0
+        self._rest = _primed(
+            _pieces(self._decode(), padded="mov" in container.format.name),
+            AMR_LOOK_AHEAD.get(stream.codec.name, 0) if container.format.name == "amr" else 0,
+        )
+        first = next(self._rest, None)
+        if first is None:
+            raise self._nothing_decoded()
+        self._first = first
+        self.rate = first.rate
+        self.channels = first.block.shape[1]
+        if self.rate not in RATES or self.channels > MAX_CHANNELS:
+            raise MediaError(
+                MediaReason.UNSUPPORTED,
+                f"The audio has {self.channels} channels at {self.rate} Hz; "
+                f"up to {MAX_CHANNELS} channels at {RATES[0]} to {RATES[-1]} Hz can be read.",
+            )
+
+    @property
+    def fraction(self) -> float:
+        return min(1.0, self._position / self._container.size) if self._container.size > 0 else 0.0
+
+    @property
+    def note(self) -> str:
+        if self._damaged or self._cut_off:
+            return f"The input is damaged or truncated; the {float(self._seconds):.1f} s that could be read were processed."
+        announced = self._announced_seconds()
+        if announced > self._seconds + 1:
+            return f"The input announces {announced:.1f} s but holds {float(self._seconds):.1f} s; it may be truncated."
+        return ""
+
+    def __iter__(self) -> Iterator[Block]:
+        adapter = _Adapter(self.rate, self.channels, self.rate, self.channels)
+        for piece in chain((self._first,), self._rest):
+            self._count(Fraction(len(piece.block), piece.rate))
+            kind = (piece.rate, piece.block.shape[1])
+            if kind != adapter.kind:
+                yield adapter.flush()
+                adapter = _Adapter(*kind, self.rate, self.channels)
+            yield adapter.push(piece.block)
+        yield adapter.flush()
+        if self._damaged and self._seconds <= READABLE_SECONDS:
+            raise _unreadable()
+
+    def _count(self, seconds: Fraction) -> None:
+        self._seconds += seconds
+        if self._seconds > self._max_seconds:
+            raise MediaError(
+                MediaReason.TOO_LONG,
+                f"The audio is longer than the {self._max_seconds:g} s allowed; split it into shorter files.",
+            )
+
+    def _decode(self) -> Iterator[AudioFrame]:
+        for packet in self._demux():
+            # FFmpeg marks a packet shorter than asked for; where no size is stated, the last one may be.
+            self._damaged |= packet.is_corrupt and not self._open_ended
+            self._position = max(self._position, packet.pos or 0)
+            try:
+                frames = packet.decode()
+            except av.error.MemoryError:
+                raise
+            except av.error.FFmpegError:
+                self._damaged = True
+                continue
+            yield from (frame for frame in frames if frame.samples)
+
+    def _demux(self) -> "Iterator[Packet[AudioStream]]":
+        try:
+            yield from self._container.demux(self._stream)
+        except av.error.MemoryError:
+            raise
+        except av.error.FFmpegError:
+            self._damaged = True
+
+    def _announced_seconds(self) -> float:
+        """The duration the file states, 0 where FFmpeg only estimates one from the bit rate and the file's size."""
+        stream, container = self._stream, self._container
+        if stream.duration is not None and stream.time_base is not None:
+            seconds = float(stream.duration * stream.time_base)
+        else:
+            seconds = (container.duration or 0) / av.time_base
+        fitting = container.size * 8 / stream.bit_rate if stream.bit_rate else 0.0
+        estimated = abs(seconds - fitting) < 0.02 * seconds
+        return 0.0 if estimated else seconds
+
+    def _nothing_decoded(self) -> MediaError:
+        if self._damaged:
+            return _unreadable()
+        return MediaError(MediaReason.EMPTY, "The audio stream holds no samples; upload a file with sound in it.")
+
+
+class _Adapter:
+    """Brings frames of one kind to the rate and channels of the stream's first frame."""
+
+    def __init__(self, rate: int, channels: int, to_rate: int, to_channels: int) -> None:
+        self.kind = (rate, channels)
+        self._resampler = Resampler(rate, to_rate, channels)
+        self._downmix = None if channels == to_channels else Downmix(channels, to_rate)
+        self._to_channels = to_channels
+
+    def push(self, block: Block) -> Block:
+        return self._layout(self._resampler.push(block))
+
+    def flush(self) -> Block:
+        rest = self._layout(self._resampler.flush())
+        if self._downmix is None:
+            return rest
+        return np.concatenate((rest, self._spread(self._downmix.flush())))
+
+    def _layout(self, block: Block) -> Block:
+        return block if self._downmix is None else self._spread(self._downmix.push(block))
+
+    def _spread(self, mono: Block) -> Block:
+        return np.repeat(mono, self._to_channels, axis=1)
+
+
+def _audio_stream(container: InputContainer) -> AudioStream:
+    stream = container.streams.best("audio")
+    if stream is None:
+        raise MediaError(MediaReason.NO_AUDIO, "The file holds no audio; upload one with an audio stream.")
+    if not isinstance(stream, AudioStream) or stream.codec_context is None:
+        raise MediaError(
+            MediaReason.UNSUPPORTED, "The audio is in a codec that cannot be decoded; convert it to WAV, MP3 or M4A."
+        )
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _pieces(frames: Iterator[AudioFrame], *, padded: bool) -> Iterator[_Piece]:
+    """The frames as samples; of a ``padded`` stream the last one ends where its duration says.
+
+    MP4 states by the duration of the last packet how much of it is not padding; FFmpeg leaves the cut to the caller.
+    """
+    held = None
+    for frame in frames:
+        if held is not None:
+            yield held
+        held = _Piece(rate=frame.rate, block=_samples(frame), stated=_stated_samples(frame))
+    if held is not None:
+        yield held.cut() if padded else held
+
+
+def _primed(pieces: Iterator[_Piece], priming: int) -> Iterator[_Piece]:
+    """The pieces without the first ``priming`` samples."""
+    for piece in pieces:
+        dropped = min(priming, len(piece.block))
+        priming -= dropped
+        if dropped < len(piece.block):
+            yield replace(piece, block=piece.block[dropped:]) if dropped else piece
+
+
+def _stated_samples(frame: AudioFrame) -> int:
+    return round(frame.duration * (frame.time_base or Fraction(0)) * frame.rate)
+
+
+def _samples(frame: AudioFrame) -> Block:
+    """The frame's samples: integers scaled by their full scale, NaN and infinities as 0."""
+    array = frame.to_ndarray()
+    table = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
+    scale = _SCALES.get(table.dtype.name)
+    if scale is None:
+        return np.nan_to_num(np.ascontiguousarray(table, np.float32), copy=True, nan=0.0, posinf=0.0, neginf=0.0)
+    offset = scale if table.dtype == np.uint8 else 0.0
+    return ((np.ascontiguousarray(table).astype(np.float64) - offset) / scale).astype(np.float32)
+
+
+@cache
+def _audio_decoders() -> str:
+    return ",".join(name for name in sorted(av.codecs_available) if _decodes_audio(name))
+
+
+def _decodes_audio(name: str) -> bool:
+    try:
+        return av.Codec(name, "r").type == "audio"
+    except UnknownCodecError:  # known to FFmpeg as an encoder only
+        return False
+
+
+def _check_head(head: bytes) -> None:
+    """Name what is no media file at all for what it is; FFmpeg could not open these either."""
+    if not head:
+        raise MediaError(MediaReason.EMPTY, "The file is empty; upload it again.")
+    if _DESCRIPTION.match(head.lstrip(b"\xef\xbb\xbf")):
+        raise MediaError(
+            MediaReason.REFUSED, "The file is a playlist or stream description; upload the media file it points to."
+        )
+
+
+def _without_sizes(head: bytes) -> bool:
+    """Whether a WAV file leaves its length open, as programs that write into a pipe do: it then ends where it ends."""
+    size = int.from_bytes(head[4:8], "little")
+    return head.startswith(b"RIFF") and not 0 < size < 0x7FFFFF00
+
+
+def _ogg_cut_off(head: bytes, tail: bytes) -> bool:
+    """Whether the last page of an Ogg file (RFC 3533, section 6) lacks the mark that ends a stream."""
+    last = tail.rfind(b"OggS")
+    return head.startswith(b"OggS") and not (last >= 0 and tail[last + 5 : last + 6] >= b"\x04")
+
+
+def _refuse_resource(url: str, flags: int, options: Mapping[str, str]) -> NoReturn:
+    raise PermissionError(f"a media file asked for another resource (flags {flags}, {len(options)} options): {url!r}")
+
+
+def _unreadable() -> MediaError:
+    return MediaError(
+        MediaReason.UNSUPPORTED,
+        "The file is not audio or video of a known format, or is too damaged to read; upload a playable media file.",
+    )

@@ -1,0 +1,117 @@
+"""Writing WAV, MP3 and M4A."""
+
+import struct
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from audio.sounds import error_db, lag, read_media, voice
+from sordino.audio.encode import open_output, to_int16
+from sordino.audio.order import SAMPLE_RATES, MediaFormat
+
+# How far from the input the coded speech may be, dB; the voice's hiss is what lossy codecs drop first.
+ERRORS = {MediaFormat.WAV: -60, MediaFormat.MP3: -12, MediaFormat.M4A: -12}
+
+
+def encoded(path: Path, samples: np.ndarray, rate: int, size: int = 5000) -> Path:
+    """``samples`` (samples, channels) written in blocks of ``size`` in the format of the suffix."""
+    with path.open("w+b") as file, open_output(file, MediaFormat(path.suffix[1:]), rate, samples.shape[1]) as sink:
+        for start in range(0, len(samples), size):
+            sink.write(samples[start : start + size])
+    return path
+
+
+@pytest.mark.parametrize("rate", SAMPLE_RATES)
+@pytest.mark.parametrize("form", list(MediaFormat))
+def test_every_format_and_rate_keeps_length_and_place(form, rate, tmp_path):
+    """Decoded again, the file holds as many samples as were written, each in its place."""
+    speech = voice(2.0, rate)[: 2 * rate - 131]
+    decoded, decoded_rate = read_media(encoded(tmp_path / f"speech.{form}", speech[:, None], rate))
+    assert decoded_rate == rate
+    assert decoded.shape == (len(speech), 1)
+    assert lag(decoded[:, 0], speech) == 0
+    assert error_db(speech, decoded[:, 0]) < ERRORS[form]
+
+
+@pytest.mark.parametrize("length", [1, 2, 100, 575, 1024, 1152])
+@pytest.mark.parametrize("form", list(MediaFormat))
+def test_short_files_keep_their_length(form, length, tmp_path):
+    """Files shorter than a codec's frame are as long as asked."""
+    path = encoded(tmp_path / f"short.{form}", voice(1.0, 16000)[:length, None], 16000)
+    assert len(read_media(path)[0]) == length
+
+
+@pytest.mark.parametrize("form", list(MediaFormat))
+def test_stereo_keeps_its_sides(form, tmp_path):
+    """Two channels come back as two, not swapped."""
+    speech = voice(1.0, 48000)
+    decoded, _ = read_media(encoded(tmp_path / f"s.{form}", np.stack((speech, 0.1 * speech), axis=1), 48000))
+    assert decoded.shape == (48000, 2)
+    assert np.std(decoded[:, 0]) > 5 * np.std(decoded[:, 1])
+
+
+def test_wav_header(tmp_path):
+    """A WAV file is a header of 44 bytes with true sizes, and the samples."""
+    data = encoded(tmp_path / "a.wav", np.zeros((1001, 1), np.float32), 8000).read_bytes()
+    assert struct.unpack("<4sI4s4sIHHIIHH4sI", data[:44]) == (
+        *(b"RIFF", len(data) - 8, b"WAVE", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16),
+        *(b"data", 2002),
+    )
+    assert len(data) == 44 + 2002
+
+
+def test_wav_rounds_to_the_nearest_and_clips(tmp_path):
+    """Samples are rounded, not cut, and clipped, not wrapped."""
+    values = np.array([0.4, 0.6, -0.4, -0.6, 32766.6, 40000, -32768, -40000], np.float32) / 32768
+    decoded, _ = read_media(encoded(tmp_path / "a.wav", values[:, None], 8000))
+    assert (decoded[:, 0] * 32768).tolist() == [0, 1, 0, -1, 32767, 32767, -32768, -32768]
+
+
+def test_all_int16_values_survive(tmp_path):
+    """Every 16-bit value is written and read as itself."""
+    values = np.arange(-32768, 32768)
+    decoded, _ = read_media(encoded(tmp_path / "a.wav", (values / 32768).astype(np.float32)[:, None], 48000))
+    np.testing.assert_array_equal(to_int16(decoded[:, 0]), values)
+
+
+def test_overload_does_not_wrap_in_lossy_formats(tmp_path):
+    """A tone beyond full scale is clipped before it is coded."""
+    tone = (3 * np.sin(2 * np.pi * 300 * np.arange(16000) / 16000)).astype(np.float32)
+    for form in (MediaFormat.MP3, MediaFormat.M4A):
+        decoded, _ = read_media(encoded(tmp_path / f"loud.{form}", tone[:, None], 16000))
+        assert error_db(np.clip(tone, -1, 1), decoded[:, 0]) < -15
+
+
+def test_m4a_can_start_before_it_has_arrived(tmp_path):
+    """The index of an M4A file lies before its data."""
+    data = encoded(tmp_path / "a.m4a", voice(1.0, 16000)[:, None], 16000).read_bytes()
+    assert 0 < data.find(b"moov") < data.find(b"mdat")
+
+
+@pytest.mark.parametrize(("form", "codec"), [("wav", "pcm_s16le"), ("mp3", "mp3float"), ("m4a", "aac")])
+def test_any_reader_finds_the_codec(form, codec, tmp_path):
+    """FFmpeg by itself finds the codec, one channel and the duration."""
+    path = encoded(tmp_path / f"a.{form}", voice(3.0, 24000)[:, None], 24000)
+    with av.open(path) as container:
+        (stream,) = container.streams
+        assert (stream.codec.name, stream.rate, stream.channels) == (codec, 24000, 1)
+        assert float(stream.duration * stream.time_base) == pytest.approx(3.0, abs=0.001)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(22050, 1), (0, 1), (16000, 0), (16000, 3)])
+def test_what_cannot_be_written_is_refused(rate, channels, tmp_path):
+    """Other rates and numbers of channels raise before anything is written."""
+    path = tmp_path / "a.wav"
+    with pytest.raises(ValueError, match="cannot write"), path.open("w+b") as file:
+        with open_output(file, MediaFormat.WAV, rate, channels):
+            pass
+    assert path.stat().st_size == 0
+
+
+def test_blocks_of_another_width_are_refused(tmp_path):
+    """A block with another number of channels raises."""
+    with (tmp_path / "a.wav").open("w+b") as file, open_output(file, MediaFormat.WAV, 8000) as sink:
+        with pytest.raises(ValueError, match="shape"):
+            sink.write(np.zeros((4, 2), np.float32))

