@@ -26,7 +26,6 @@ def write_media(
     codec: str,
     *,
     container: str | None = None,
-    bit_rate: int | None = None,
     video: bool = False,
 ) -> Path:
     """Write float32 ``samples``, (samples,) or (samples, channels), with PyAV alone."""
@@ -35,8 +34,8 @@ def write_media(
     with av.open(path, "w", format=container) as output:
         pictures = output.add_stream("mpeg4", rate=10) if video else None
         stream = output.add_stream(codec, rate=rate, layout=layout)
-        if bit_rate is not None:
-            stream.bit_rate = bit_rate
+        if "amr" in codec:
+            stream.bit_rate = 12_200
         if pictures is not None:
             pictures.width, pictures.height = 32, 32
             for number in range(round(len(table) / rate * 10)):

@@ -202,11 +202,11 @@ class _Decoder:
 
     @property
     def note(self) -> str:
+        read, announced = float(self._seconds), self._announced_seconds()
         if self._damaged or self._cut_off:
-            return f"The input is damaged or truncated; the {float(self._seconds):.1f} s that could be read were processed."
-        announced = self._announced_seconds()
-        if announced > self._seconds + 1:
-            return f"The input announces {announced:.1f} s but holds {float(self._seconds):.1f} s; it may be truncated."
+            return f"The input is damaged or truncated; the {read:.1f} s that could be read were processed."
+        if announced > read + 1:
+            return f"The input announces {announced:.1f} s but holds {read:.1f} s; it may be truncated."
         return ""
 
     def __iter__(self) -> Iterator[Block]:

@@ -133,7 +133,8 @@ def open_output(file: BinaryIO, form: MediaFormat, rate: int, channels: int = 1)
     """Start a file of the given format in an empty, real ``file``.
 
     Decoded again, the file holds exactly the samples written, in place: MP3 carries the encoder's delay and padding in
-    its LAME tag, M4A in its edit list and the last packet's duration.
+    its LAME tag, M4A in its edit list and the last packet's duration. Only in an MP3 of less than 80 samples
+    FFmpeg cannot tell what is padding.
 
     Args:
         file: open for reading and writing in binary mode, with a file descriptor; M4A moves its index to the front.

@@ -1,0 +1,230 @@
+"""Write the pages of docs/reference/ from the code they describe; ``--check`` only tells whether they are current."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from sordino import errors
+from sordino.api import operations
+from sordino.api.object_headers import NOT_YET
+from sordino.api.operations import CI_OPERATIONS, COS_OPERATIONS, SUBRESOURCES, Operation, Resource
+from sordino.cli import app
+from sordino.errors import ErrorKind
+from sordino.settings import Settings
+
+DIRECTORY: Final = Path(__file__).resolve().parent.parent / "docs" / "reference"
+MADE: Final = "<!-- Made by `make docs` from the code; changes here are lost. -->"
+
+# Defaults that depend on the machine, in words.
+COMPUTED: Final[Mapping[str, str]] = {
+    "data": "`/var/lib/sordino` as root, else `sordino` in the user's data directory (`~/.local/share` on Linux)",
+    "workers": "number of cores",
+}
+BOUNDS: Final[Mapping[str, str]] = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "pattern": "matches `{}`",
+}
+TARGETS: Final[Mapping[Resource, str]] = {
+    Resource.SERVICE: "`/` of the service host",
+    Resource.BUCKET: "`/` of a bucket host",
+    Resource.OBJECT: "`/<key>` of a bucket host",
+}
+
+# Elements of POST /jobs, below Request, that are refused when they ask for something.
+ELEMENTS_NOT_YET: Final = (
+    "Input.Url",
+    "Operation.TemplateId",
+    "Operation.Tag",
+    "CallBack",
+    "CallBackMqConfig",
+    "CallBackKafkaConfig",
+)
+
+
+def settings_page() -> str:
+    """The settings: name, type, default, what it is."""
+    properties = Settings.model_json_schema()["properties"]
+    rows = [
+        (f"`SORDINO_{name.upper()}`", _type(schema), _default(name, schema), schema["description"])
+        for name, schema in properties.items()
+    ]
+    return _page(
+        "Settings",
+        "Every setting is an environment variable; the options of the command line win over it. "
+        "A value of the wrong type or out of range stops the program with a message that names it.",
+        _table(("Variable", "Type", "Default", "Meaning"), rows),
+    )
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """The type with its bounds, in words."""
+    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
+    kind = {**schema, **kinds[0]}
+    if "enum" in kind:
+        return " or ".join(f"`{value}`" for value in kind["enum"])
+    name = {"path": "path", "password": "string (secret)"}.get(kind.get("format", ""), kind["type"])
+    return ", ".join([name, *(text.format(kind[bound]) for bound, text in BOUNDS.items() if bound in kind)])
+
+
+def _default(name: str, schema: Mapping[str, Any]) -> str:
+    if Settings.model_fields[name].default_factory is not None:
+        return COMPUTED[name]
+    default = schema["default"]
+    return "none" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def errors_page() -> str:
+    """The error catalogue, by HTTP status and code."""
+    kinds = {value for value in vars(errors).values() if isinstance(value, ErrorKind)}
+    rows = [
+        (str(kind.status), f"`{kind.code}`", kind.message.replace("<", "&lt;"))
+        for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code, kind.message))
+    ]
+    return _page(
+        "Errors",
+        "What the service refuses with. The codes are those of Cloud Infinite and COS; most messages say more than the "
+        "one given here. A job that fails carries such a code and message in `Code` and `Message` of its reply. "
+        "`InternalError` and `ServiceUnavailable` alone are the server's fault.",
+        _table(("HTTP status", "Code", "Message"), rows),
+    )
+
+
+def cli_page() -> str:
+    """The commands, with their arguments and options."""
+    root = typer.main.get_group(app)
+    sections = [_command_section(path, command) for path, command in _commands("sordino", root)]
+    return _page("Command line", _joined(root.help), "\n\n".join(sections))
+
+
+def _commands(path: str, group: TyperGroup) -> Iterable[tuple[str, TyperCommand]]:
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from _commands(f"{path} {name}", command)
+        elif isinstance(command, TyperCommand):
+            yield f"{path} {name}", command
+
+
+def _command_section(path: str, command: TyperCommand) -> str:
+    arguments = [parameter for parameter in command.params if isinstance(parameter, TyperArgument)]
+    options = [parameter for parameter in command.params if isinstance(parameter, TyperOption) and not parameter.hidden]
+    usage = " ".join([path, *(_metavar(argument) for argument in arguments), *(["[OPTIONS]"] if options else [])])
+    rows = [(f"`{_metavar(argument)}`", _meaning(argument)) for argument in arguments]
+    rows += [(_list(option.opts), _meaning(option)) for option in options]
+    paragraphs = [f"## `{path}`", f"    {usage}", _joined(command.help)]
+    return "\n\n".join([*paragraphs, *([_table(("Argument or option", "Meaning"), rows)] if rows else [])])
+
+
+def _metavar(argument: TyperArgument) -> str:
+    return str(argument.metavar or argument.name).upper()
+
+
+def _meaning(parameter: TyperArgument | TyperOption) -> str:
+    text = _joined(parameter.help)
+    text += "" if text.endswith((".", "]")) else "."
+    shown = parameter.default is not None and not isinstance(parameter.default, bool) and not parameter.required
+    return f"{text} Default: `{parameter.default}`." if shown else text
+
+
+def _joined(text: str | None) -> str:
+    """Help text with the lines of each paragraph joined."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text or ""))
+
+
+def coverage_page() -> str:
+    """Which calls of the protocol are answered."""
+    ci = [
+        (f"`{operation.name}`", f"`{operation.method}`", _addresses(path.pattern), _answered(operation))
+        for path, found in CI_OPERATIONS
+        for operation in found
+    ]
+    cos = [
+        (f"`{operation.name}`", f"`{operation.method}`", TARGETS[resource], _answered(operation))
+        for resource, found in COS_OPERATIONS.items()
+        for operation in found
+    ]
+    heads = ("Call", "Method", "Address", "Answered")
+    return _page(
+        "API coverage",
+        "*Not yet* means that the call is known and refused with `NotImplemented` (501) and a message, never ignored.",
+        "\n\n".join(
+            (
+                "## Cloud Infinite",
+                _table(heads, ci),
+                "In `POST /jobs` these elements are *not yet* answered: " + _list(ELEMENTS_NOT_YET) + "; "
+                "a `CallBack` of `no` is fine. The other elements of the document are checked, done and echoed.",
+                "## COS",
+                _table(heads, cos),
+                "These sub-resources are *not yet* answered: " + _list(sorted(SUBRESOURCES, key=str.lower), "?") + ".",
+                "Requests with one of these headers are *not yet* answered: " + _list(NOT_YET) + ".",
+            )
+        ),
+    )
+
+
+def _answered(operation: Operation) -> str:
+    return "not yet" if operation.handler is operations.not_yet else "yes"
+
+
+def _addresses(pattern: str) -> str:
+    """The paths that a regular expression of the table stands for."""
+    path = pattern.replace("[^/]+", "<id>")
+    choice = re.fullmatch(r"/\(\?:(?P<names>[^)]+)\)(?P<rest>.*)", path)
+    return _list(f"/{name}{choice['rest']}" for name in choice["names"].split("|")) if choice else f"`{path}`"
+
+
+def _list(names: Iterable[str], prefix: str = "") -> str:
+    return ", ".join(f"`{prefix}{name}`" for name in names)
+
+
+def _page(title: str, introduction: str, body: str) -> str:
+    return f"{MADE}\n\n# {title}\n\n{introduction}\n\n{body}\n"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "cli.md": cli_page,
+    "api-coverage.md": coverage_page,
+}
+
+
+def stale(directory: Path = DIRECTORY) -> list[Path]:
+    """The pages that are missing or say something other than the code does."""
+    paths = {directory / name: make() for name, make in PAGES.items()}
+    return [path for path, text in paths.items() if not path.is_file() or path.read_text("utf-8") != text]
+
+
+def write(directory: Path = DIRECTORY) -> None:
+    """Write all pages."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, make in PAGES.items():
+        (directory / name).write_text(make(), "utf-8")
+
+
+def main() -> int:
+    """Write the pages, or check them; the exit status."""
+    parser = argparse.ArgumentParser(description="Write the generated reference pages.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is out of date")
+    if not parser.parse_args().check:
+        write()
+        return 0
+    for path in (outdated := stale()):
+        print(f"docs/reference/{path.name} is out of date. Run: make docs", file=sys.stderr)
+    return 1 if outdated else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,284 @@
+"""The use cases over a real database: submit, every way an attempt can end, upkeep."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sordino.adapters.blobs import ObstoreBlobs
+from sordino.adapters.clock import SystemClock
+from sordino.adapters.postgres.database import PostgresDatabase
+from sordino.domain.bucket import Bucket
+from sordino.domain.identity import AccessKey, Account
+from sordino.domain.job import Job, JobRequest, JobState, MediaInfo, NoiseReduction, Operation, Output
+from sordino.domain.ports import BlobNotFoundError, MediaFailedError, MediaResult
+from sordino.errors import ServiceError
+from sordino.jobs.manage import ManageJobs
+from sordino.jobs.pipeline import Limits, Pipeline, TryAgainError
+from sordino.jobs.submit import Submit
+from sordino.storage.buckets import BucketStore
+from sordino.storage.objects import ObjectStore, Upload
+from sordino.storage.sweep import GRACE, Sweep
+from sordino.wire.ids import new_job_id, new_queue_id
+
+ACCOUNT = Account(appid="1250000000", uin="100000000001")
+REGION = "ap-guangzhou"
+INFO = MediaInfo(duration=1.0, sample_rate=16000, channels=1, size=5, format_name="wav", codec_name="pcm_s16le")
+
+
+@dataclass
+class StandInMedia:
+    """A media process that does what a test needs: ``act`` runs in place of the sound path."""
+
+    act: Callable[[Path, Path], None] = field(default=lambda source, target: target.write_bytes(b"clean"))
+    calls: int = 0
+
+    async def denoise(
+        self, source: Path, target: Path, order: NoiseReduction, on_progress: Callable[[int], None]
+    ) -> MediaResult:
+        """Act, and tell half of the progress on the way."""
+        self.calls += 1
+        on_progress(50)
+        result = self.act(source, target)
+        if asyncio.iscoroutine(result):
+            await result
+        return MediaResult(info=INFO, note="a note")
+
+
+@dataclass
+class World:
+    """The use cases over one database and a store in memory."""
+
+    database: PostgresDatabase
+    bucket: Bucket
+    media: StandInMedia
+    blobs: ObstoreBlobs
+    objects: ObjectStore
+    pipeline: Pipeline
+
+    async def submit(self, output_bucket: str | None = None, **changes: object) -> Job:
+        """Submit a job on ``in.wav``."""
+        output = Output(region=REGION, bucket=output_bucket or self.bucket.name, object="out.wav")
+        request = JobRequest(
+            input_object="in.wav", operation=Operation(noise_reduction=NoiseReduction(), output=output), **changes
+        )
+        return await Submit(database=self.database, clock=SystemClock(), new_job_id=new_job_id)(self.bucket, request)
+
+    async def job(self, job: Job) -> Job:
+        """The job as it is now."""
+        (found,), _ = await ManageJobs(database=self.database).query(self.bucket.name, [job.job_id])
+        return found
+
+    async def put(self, key: str, content: bytes) -> None:
+        """Write an object."""
+        await self.objects.put(Upload(bucket=self.bucket.name, key=key), chunks(content))
+
+
+async def chunks(content: bytes) -> AsyncIterator[bytes]:
+    """One chunk."""
+    yield content
+
+
+@pytest.fixture
+async def world(empty_database: PostgresDatabase) -> World:
+    """An account with one bucket that holds ``in.wav``."""
+    clock, blobs, media = SystemClock(), ObstoreBlobs("memory:///"), StandInMedia()
+    async with empty_database.transaction() as tx:
+        await tx.identities.add_root(AccessKey(secret_id="AKID", secret_key="key", account=ACCOUNT))
+    buckets = BucketStore(database=empty_database, clock=clock, new_queue_id=new_queue_id)
+    objects = ObjectStore(database=empty_database, blobs=blobs, clock=clock)
+    pipeline = Pipeline(
+        database=empty_database,
+        objects=objects,
+        media=media,
+        clock=clock,
+        limits=Limits(max_input_bytes=100, attempts=3, retry_seconds=2),
+    )
+    bucket = await buckets.create("b-1250000000", REGION, ACCOUNT)
+    made = World(empty_database, bucket, media, blobs, objects, pipeline)
+    await made.put("in.wav", b"noisy")
+    return made
+
+
+async def test_success(world: World) -> None:
+    """The output, the terminal state and the note are there together."""
+    job = await world.submit()
+    assert (job.state, job.started_at) == (JobState.SUBMITTED, None)
+    await world.pipeline.run(job.job_id)
+    ended = await world.job(job)
+    assert (ended.state, ended.code, ended.message) == (JobState.SUCCESS, "Success", "a note")
+    assert ended.media_info == INFO
+    stored = await world.objects.head(world.bucket.name, "out.wav")
+    assert b"".join([part async for part in world.objects.read(stored, 0, stored.size)]) == b"clean"
+    assert stored.content_type == "audio/wav"
+
+
+async def test_ended_jobs_do_not_run_again(world: World) -> None:
+    """A second task for the same job finds nothing to do."""
+    job = await world.submit()
+    await world.pipeline.run(job.job_id)
+    await world.pipeline.run(job.job_id)
+    assert world.media.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("prepare", "code", "hint"),
+    [
+        (lambda world: world.objects.remove(world.bucket.name, "in.wav"), "ResourceNotFound", "in.wav"),
+        (lambda world: world.put("in.wav", b"x" * 101), "ResourceNotSupported", "SORDINO_MAX_INPUT_BYTES"),
+    ],
+)
+async def test_inputs_refused_before_any_work(world: World, prepare, code: str, hint: str) -> None:
+    """A missing or too large input ends the job without starting the media process."""
+    await prepare(world)
+    job = await world.submit()
+    await world.pipeline.run(job.job_id)
+    ended = await world.job(job)
+    assert (ended.state, ended.code) == (JobState.FAILED, code)
+    assert hint in ended.message
+    assert world.media.calls == 0
+
+
+async def test_fault_of_the_input(world: World) -> None:
+    """What the media process says of the input is the job's end; it is not tried again."""
+
+    def refuse(source: Path, target: Path) -> None:
+        raise MediaFailedError("ResourceNotSupported", "no audio in it")
+
+    world.media.act = refuse
+    job = await world.submit()
+    await world.pipeline.run(job.job_id)
+    ended = await world.job(job)
+    assert (ended.state, ended.code, ended.message) == (JobState.FAILED, "ResourceNotSupported", "no audio in it")
+
+
+async def test_fault_of_ours_is_tried_again_and_given_up(world: World) -> None:
+    """A broken attempt waits longer each time; the third ends the job with InternalError."""
+
+    def break_down(source: Path, target: Path) -> None:
+        raise RuntimeError("disk on fire")
+
+    world.media.act = break_down
+    job = await world.submit()
+    waits = []
+    for _ in range(2):
+        with pytest.raises(TryAgainError) as again:
+            await world.pipeline.run(job.job_id)
+        waits.append(again.value.seconds)
+        waiting = await world.job(job)
+        assert (waiting.state, waiting.started_at) == (JobState.SUBMITTED, None)
+    await world.pipeline.run(job.job_id)
+    ended = await world.job(job)
+    assert waits == [2, 4]
+    assert (ended.state, ended.code) == (JobState.FAILED, "InternalError")
+    assert "disk on fire" in ended.message
+
+
+async def test_stopped_worker_gives_the_job_back(world: World) -> None:
+    """Cancelling an attempt puts the job back, and the next attempt ends it."""
+    world.media.act = lambda source, target: asyncio.sleep(60)
+    job = await world.submit()
+    attempt = asyncio.create_task(world.pipeline.run(job.job_id))
+    while world.media.calls == 0:
+        await asyncio.sleep(0.01)
+    assert (await world.job(job)).state is JobState.RUNNING
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    assert (await world.job(job)).state is JobState.SUBMITTED
+    world.media.act = lambda source, target: target.write_bytes(b"clean")
+    await world.pipeline.run(job.job_id)
+    assert (await world.job(job)).state is JobState.SUCCESS
+
+
+async def test_superseded_attempt_leaves_no_trace(world: World) -> None:
+    """Of two attempts that both reach the end, the later one's output is the output, and the other's blob is gone."""
+    entered, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(target: Path) -> None:
+        entered.set()
+        await release.wait()
+        target.write_bytes(b"late")
+
+    world.media.act = lambda source, target: slow(target)
+    job = await world.submit()
+    first = asyncio.create_task(world.pipeline.run(job.job_id))
+    await entered.wait()
+    world.media.act = lambda source, target: target.write_bytes(b"clean")
+    await world.pipeline.run(job.job_id)
+    written = await world.objects.head(world.bucket.name, "out.wav")
+    release.set()
+    await first
+    assert await world.objects.head(world.bucket.name, "out.wav") == written
+    assert (await world.job(job)).attempt == 2
+
+
+async def test_output_bucket_vanishes_meanwhile(world: World) -> None:
+    """When the output bucket is deleted while the job runs, the job fails with WriteTargetBucketDenied."""
+    buckets = BucketStore(database=world.database, clock=SystemClock(), new_queue_id=new_queue_id)
+    other = await buckets.create("other-1250000000", REGION, ACCOUNT)
+
+    async def remove_bucket(target: Path) -> None:
+        target.write_bytes(b"clean")
+        await buckets.remove(other.name)
+
+    world.media.act = lambda source, target: remove_bucket(target)
+    job = await world.submit(output_bucket=other.name)
+    await world.pipeline.run(job.job_id)
+    assert (await world.job(job)).code == "WriteTargetBucketDenied"
+
+
+async def test_submit_checks_queue_and_region(world: World) -> None:
+    """A queue of another bucket and a wrong region of one's own bucket are refused; nothing is stored."""
+    with pytest.raises(ServiceError) as refusal:
+        await world.submit(queue_id="p1")
+    assert refusal.value.code == "QueueNotFound"
+    async with world.database.transaction() as tx:
+        queue = await tx.buckets.queue(world.bucket.name)
+    assert queue is not None
+    assert (await world.submit(queue_id=queue.queue_id)).queue_id == queue.queue_id
+
+
+async def test_submit_writes_job_and_task_or_neither(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the engine cannot take the task, the job is not there either."""
+    job_ids = iter([f"j{number:032}" for number in range(2)])
+    submit = Submit(database=world.database, clock=SystemClock(), new_job_id=lambda: next(job_ids))
+    output = Output(region=REGION, bucket=world.bucket.name, object="out.wav")
+    request = JobRequest(input_object="in.wav", operation=Operation(noise_reduction=NoiseReduction(), output=output))
+
+    async def refuse(self: object, job_id: str, level: int) -> None:
+        raise RuntimeError("engine away")
+
+    monkeypatch.setattr("sordino.adapters.tasks.EngineTasks.run_job", refuse)
+    with pytest.raises(RuntimeError, match="engine away"):
+        await submit(world.bucket, request)
+    jobs, missing = await ManageJobs(database=world.database).query(world.bucket.name, [f"j{0:032}"])
+    assert (list(jobs), missing) == ([], [f"j{0:032}"])
+
+
+@dataclass(frozen=True)
+class ShiftedClock:
+    """A clock that is ahead."""
+
+    by: timedelta
+
+    def now(self) -> datetime:
+        """The time it shows."""
+        return datetime.now(UTC) + self.by
+
+
+async def test_sweep(world: World) -> None:
+    """The bytes of a replaced object stay for its readers a while, then go; those of the new one stay."""
+    replaced = await world.objects.head(world.bucket.name, "in.wav")
+    await world.put("in.wav", b"newer")
+    current = await world.objects.head(world.bucket.name, "in.wav")
+    early = Sweep(database=world.database, blobs=world.blobs, clock=SystemClock())
+    late = Sweep(database=world.database, blobs=world.blobs, clock=ShiftedClock(GRACE + timedelta(minutes=1)))
+    assert await early() == 0
+    assert await late() == 1
+    with pytest.raises(BlobNotFoundError):
+        _ = [part async for part in world.blobs.get(replaced.blob_id)]
+    assert [part async for part in world.blobs.get(current.blob_id)] == [b"newer"]
