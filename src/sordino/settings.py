@@ -19,7 +19,7 @@ def default_data() -> Path:
 class Settings(BaseSettings):
     """Read from the environment, ``SORDINO_`` before the upper-case name; command line options win over it."""
 
-    model_config = SettingsConfigDict(env_prefix="SORDINO_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="SORDINO_", frozen=True, extra="forbid", env_ignore_empty=True)
 
     data: Path = Field(
         default_factory=default_data, description="Directory of the embedded database, the objects and the root key."

@@ -736,6 +736,14 @@ class TestJobs:
         async with database.transaction() as tx:
             assert await tx.jobs.finish("j1", 2, DONE, LATER)
 
+    async def test_another_worker_begins_from_the_start(self, database: PostgresDatabase) -> None:
+        """A job taken over while it runs has a new attempt, a new start time and no progress."""
+        running = await started(database)
+        async with database.transaction() as tx:
+            await tx.jobs.progress("j1", 1, 40)
+            taken = await tx.jobs.start("j1", LATER)
+        assert taken == replace(running, started_at=LATER, attempt=2, progress=0)
+
     async def test_ends_once(self, database: PostgresDatabase) -> None:
         """Two that end the same attempt at once: one is told True, and its outcome stays."""
         await started(database)

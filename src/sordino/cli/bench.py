@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from sordino.denoisers.comparison import Report
 
-SAMPLE_WHEEL = "pyannote-audio"
-SAMPLE = "pyannote/audio/sample/sample.wav"
+SAMPLE_WHEEL = "auditok"
+SAMPLE = "auditok/data/1to6arabic_16000_mono_bc_noise.wav"
 
 app = typer.Typer(help="Measure this installation.", no_args_is_help=True)
 
@@ -59,7 +59,7 @@ def speed(
 
 
 def sample_file() -> Path:
-    """The meeting recording of the AMI corpus that the pyannote.audio wheel carries; the package is not imported.
+    """The recording of a man in a humming room that the auditok wheel carries; the package is not imported.
 
     Raises:
         FileNotFoundError: the wheel is not installed.

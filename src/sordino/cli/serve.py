@@ -32,6 +32,8 @@ def serve(host: Host = None, port: Port = None, data: Data = None, workers: Work
     from sordino.adapters.data_directory import DataDirectoryError, locked
 
     settings = _settings(host=host, port=port, data=data, workers=workers)
+    # Until the processes run, a stop unwinds the start: what was begun is ended in order.
+    _on_stop_signals(_leave)
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(settings.data))
@@ -220,6 +222,10 @@ def _environment(settings: "Settings") -> dict[str, str]:
 def _on_stop_signals(stop: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
+
+
+def _leave() -> NoReturn:
+    raise SystemExit(0)
 
 
 def _printable(host: str) -> str:
