@@ -22,7 +22,8 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from support import Service, job_body, noisy_speech, reachable, start_service, wav_bytes
+from server import Server
+from support import job_body, noisy_speech, reachable, start_service, wav_bytes
 
 COUNT_WRITES = """
 CREATE TABLE sordino.object_writes (bucket text, key text, at timestamptz DEFAULT clock_timestamp());
@@ -59,10 +60,10 @@ class Result:
         return self.success == self.outputs == self.jobs and self.written_more_than_once == 0
 
 
-def torment(service: Service, *, jobs: int, seconds: float, seed: int) -> Result:
+def torment(service: Server, *, jobs: int, seconds: float, seed: int) -> Result:
     """Submit jobs of ``seconds`` of sound each and kill a random worker now and then until they have ended."""
     chance = random.Random(seed)
-    client, bucket = service.client(), f"chaos-{service.appid}"
+    client, bucket = service.client(), f"chaos-{service.root_key.appid}"
     client.create_bucket(Bucket=bucket)
     client.put_object(Bucket=bucket, Key="in.wav", Body=wav_bytes(noisy_speech(seconds), 16000))
     with psycopg.connect(host=str(service.data / "postgres"), user="sordino", dbname="sordino", autocommit=True) as db:
@@ -90,12 +91,12 @@ def torment(service: Service, *, jobs: int, seconds: float, seed: int) -> Result
     )
 
 
-def _kill_until_done(service: Service, db: psycopg.Connection, chance: random.Random) -> int:
+def _kill_until_done(service: Server, db: psycopg.Connection, chance: random.Random) -> int:
     kills = 0
     deadline = time.monotonic() + 900
     while time.monotonic() < deadline and _unfinished(db):
         time.sleep(chance.uniform(0.3, 2.5))
-        if (workers := service.workers()) and _unfinished(db):
+        if (workers := service.workers) and _unfinished(db):
             os.kill(chance.choice(workers), signal.SIGKILL)
             kills += 1
     return kills

@@ -9,17 +9,21 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
+import psutil
+from qcloud_cos import CosConfig, CosS3Client
+
+REGION: Final = "ap-guangzhou"
 START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.1
-# Everything shall lie in the fresh directory, wherever the caller's environment points.
-_ELSEWHERE: Final = ("SORDINO_DATABASE_URL", "SORDINO_DATABASE_SCHEMA", "SORDINO_BLOBS_URL")
+# The last one counts: the log of a server that was started again holds several.
 _LISTENS: Final = re.compile(r"listens on http://127\.0\.0\.1:(?P<port>[0-9]+)")
 _NO_PROXY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -57,10 +61,19 @@ class Server:
         Raises:
             ServerError: it does not listen yet.
         """
-        match = _LISTENS.search(self.log.read_text(errors="replace"))
-        if match is None:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens.
+
+        Raises:
+            ServerError: it does not listen yet.
+        """
+        ports: list[str] = _LISTENS.findall(self.log.read_text(errors="replace"))
+        if not ports:
             raise ServerError("The server does not listen yet.")
-        return f"http://127.0.0.1:{match['port']}"
+        return int(ports[-1])
 
     @property
     def root_key(self) -> RootKey:
@@ -72,6 +85,36 @@ class Server:
             secret_id=values["SORDINO_SECRET_ID"],
             secret_key=values["SORDINO_SECRET_KEY"],
         )
+
+    def client(self, **options: object) -> CosS3Client:
+        """The official SDK with the root key.
+
+        Args:
+            options: of ``CosConfig``, saying how to reach the server. Without any, the server is the SDK's proxy for
+                plain HTTP: host names stay those of the cloud, and no DNS is needed.
+        """
+        key = self.root_key
+        return CosS3Client(
+            CosConfig(
+                Region=REGION,
+                SecretId=key.secret_id,
+                SecretKey=key.secret_key,
+                Scheme="http",
+                **(options or {"Proxies": {"http": self.url}}),
+            ),
+            retry=1,
+        )
+
+    @property
+    def workers(self) -> list[int]:
+        """Process ids of its workers."""
+        return [child.pid for child in self.children if "worker" in child.cmdline()]
+
+    @property
+    def children(self) -> list[psutil.Process]:
+        """Its API and worker processes."""
+        alive = [child for child in psutil.Process(self.process.pid).children() if child.status() != "zombie"]
+        return [child for child in alive if "--lifeline" in child.cmdline()]
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of the log."""
@@ -101,22 +144,41 @@ class Server:
 
     def ready(self) -> bool:
         """Whether it can take work now."""
-        if _LISTENS.search(self.log.read_text(errors="replace")) is None:
-            return False
         try:
             with _NO_PROXY.open(f"{self.url}/readyz", timeout=5) as reply:
                 return bool(reply.status == 200)
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
+        except (ServerError, urllib.error.URLError, TimeoutError, ConnectionError):
             return False
 
-    def stop(self) -> None:
-        """Ask it to stop and wait; by force when it does not."""
-        self.process.terminate()
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to stop and wait, by force when it does not; the exit status."""
+        self.process.send_signal(number)
         try:
-            self.process.wait(STOP_SECONDS)
+            return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
+            return self.process.wait()
+
+
+def launch(data: Path, environment: Mapping[str, str] = MappingProxyType({})) -> Server:
+    """Start a server on a data directory and a free port; it may not be ready yet, and the caller stops it.
+
+    Args:
+        data: its data directory; what it says is appended to a ``.log`` file beside it.
+        environment: settings; those of the caller's environment do not count.
+    """
+    log = data.with_suffix(".log")
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sordino", "serve", "--host", "127.0.0.1", "--port", "0", "--data", data],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**_foreign(os.environ), **environment},
+            # Ctrl-C reaches the caller alone, which then stops the server in order.
+            start_new_session=True,
+        )
+    return Server(process=process, data=data, log=log)
 
 
 @contextmanager
@@ -126,37 +188,17 @@ def start_server() -> Iterator[Server]:
         room = Path(name)
         # Under root PostgreSQL runs as another account, which must pass through.
         room.chmod(0o711)
-        log = room / "server.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "sordino",
-                    "serve",
-                    "--host",
-                    "127.0.0.1",
-                    "--port",
-                    "0",
-                    "--data",
-                    room / "data",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={"SORDINO_LOG_FORMAT": "text", **_environment()},
-                # Ctrl-C reaches the caller alone, which then stops the server in order.
-                start_new_session=True,
-            )
-        server = Server(process=process, data=room / "data", log=log)
+        server = launch(room / "data", {"SORDINO_LOG_FORMAT": "text"})
         try:
             yield server
         finally:
             server.stop()
 
 
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
+def _foreign(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without Sordino's settings, but for those that say where prepared models lie."""
+    kept = ("SORDINO_MODEL_DIR", "SORDINO_CACHE_DIR")
+    return {name: value for name, value in environment.items() if not name.startswith("SORDINO_") or name in kept}
 
 
 def exit_on_sigterm() -> None:

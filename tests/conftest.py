@@ -4,25 +4,26 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from support import Service, noisy_speech, reachable, start_service, wav_bytes
+from server import Server
+from support import noisy_speech, reachable, start_service, wav_bytes
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One service with everything embedded, shared by the tests that do not stop it."""
     running = start_service(reachable(tmp_path_factory.mktemp("service")) / "data")
     yield running
     status = running.stop()
-    assert status == 0, running.log.read_text()[-4000:]
+    assert status == 0, running.log_tail(60)
 
 
 @pytest.fixture(scope="session")
-def new_bucket(service: Service) -> Callable[[], str]:
+def new_bucket(service: Server) -> Callable[[], str]:
     """Makes a fresh bucket and returns its full name."""
     counter = iter(range(10_000))
 
     def make() -> str:
-        name = f"bucket{next(counter)}-{service.appid}"
+        name = f"bucket{next(counter)}-{service.root_key.appid}"
         service.client().create_bucket(Bucket=name)
         return name
 

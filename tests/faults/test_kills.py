@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from chaos import QUICK_RECOVERY, torment
-from support import Service, job_body, noisy_speech, reachable, start_service, wait_for_jobs, wav_bytes
+from server import Server
+from support import job_body, noisy_speech, reachable, start_service, wait_for_jobs, wait_ready, wav_bytes
 
 
 @pytest.fixture
@@ -18,16 +19,16 @@ def data(tmp_path: Path) -> Path:
     return reachable(tmp_path) / "data"
 
 
-def submit_long_job(service: Service, seconds: float = 300.0) -> tuple[str, str]:
+def submit_long_job(service: Server, seconds: float = 300.0) -> tuple[str, str]:
     """Submit a job that runs for several seconds; its bucket and id."""
-    client, bucket = service.client(), f"faults-{service.appid}"
+    client, bucket = service.client(), f"faults-{service.root_key.appid}"
     client.create_bucket(Bucket=bucket)
     client.put_object(Bucket=bucket, Key="in.wav", Body=wav_bytes(noisy_speech(seconds, 8000), 8000))
     reply = client.ci_create_media_jobs(Bucket=bucket, Jobs=job_body(bucket, "out.wav", SampleRate="8000"), Lst={})
     return bucket, reply["JobsDetail"][0]["JobId"]
 
 
-def wait_for_state(service: Service, bucket: str, job_id: str, state: str) -> dict[str, object]:
+def wait_for_state(service: Server, bucket: str, job_id: str, state: str) -> dict[str, object]:
     """Poll until the job is in that state."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -69,11 +70,11 @@ def test_whole_service_killed(data: Path) -> None:
     service = start_service(data, SORDINO_WORKERS="1", **QUICK_RECOVERY)
     bucket, job_id = submit_long_job(service)
     wait_for_state(service, bucket, job_id, "Running")
-    children = list(service.children())
+    children = service.children
     service.process.kill()
     service.process.wait()
     deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() for pid in children):
+    while any(child.is_running() for child in children):
         assert time.monotonic() < deadline, "children outlive their supervisor"
         time.sleep(0.1)
     again = start_service(data, SORDINO_WORKERS="1", **QUICK_RECOVERY)
@@ -93,7 +94,7 @@ def test_database_killed(data: Path) -> None:
         postmaster = int((data / "postgres" / "postmaster.pid").read_text().splitlines()[0])
         os.kill(postmaster, signal.SIGKILL)
         time.sleep(1)
-        service.wait_ready()
+        wait_ready(service)
         assert wait_for_jobs(service.client(), bucket, [job_id])[job_id]["State"] == "Success"
     finally:
         assert service.stop() == 0
@@ -107,10 +108,10 @@ def test_worker_asleep_past_its_time(data: Path) -> None:
         wait_for_state(service, bucket, job_id, "Running")
         with psycopg.connect(host=str(data / "postgres"), user="sordino", dbname="sordino") as db:
             time.sleep(0.5)
-            for pid in service.workers():
+            for pid in service.workers:
                 os.kill(pid, signal.SIGSTOP)
             time.sleep(3)
-            for pid in service.workers():
+            for pid in service.workers:
                 os.kill(pid, signal.SIGCONT)
             assert wait_for_jobs(service.client(), bucket, [job_id])[job_id]["State"] == "Success"
             time.sleep(1)

@@ -37,11 +37,11 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def test_first_start_second_start_and_restart(data: Path) -> None:
     """The root key is shown once and private; a second serve on the directory is refused; a restart has all data."""
     service = start_service(data)
-    key, shown = service.key, service.log.read_text()
-    assert key["SORDINO_SECRET_KEY"] in shown
+    key, shown = service.root_key, service.log.read_text()
+    assert key.secret_key in shown
     assert stat.S_IMODE((data / "root-key.env").stat().st_mode) == 0o600
-    service.client().create_bucket(Bucket=f"kept-{service.appid}")
-    service.client().put_object(Bucket=f"kept-{service.appid}", Key="k", Body=b"v")
+    service.client().create_bucket(Bucket=f"kept-{service.root_key.appid}")
+    service.client().put_object(Bucket=f"kept-{service.root_key.appid}", Key="k", Body=b"v")
     second = run("serve", "--data", str(data), "--port", str(free_port()))
     assert second.returncode == 1
     assert str(service.process.pid) in second.stderr
@@ -50,9 +50,11 @@ def test_first_start_second_start_and_restart(data: Path) -> None:
     assert service.stop(signal.SIGINT) == 0
     again = start_service(data)
     try:
-        assert again.key == key
-        assert again.log.read_text().count(key["SORDINO_SECRET_KEY"]) == 1
-        body = again.client().get_object(Bucket=f"kept-{service.appid}", Key="k")["Body"].get_raw_stream().read()
+        assert again.root_key == key
+        assert again.log.read_text().count(key.secret_key) == 1
+        body = (
+            again.client().get_object(Bucket=f"kept-{service.root_key.appid}", Key="k")["Body"].get_raw_stream().read()
+        )
         assert body == b"v"
     finally:
         assert again.stop() == 0
@@ -110,7 +112,7 @@ def test_external_database(data: Path, recording: bytes) -> None:
             service = start_service(data, SORDINO_DATABASE_URL=f"postgresql://{user}@127.0.0.1:5432/{name}")
             try:
                 assert not (data / "postgres").exists()
-                client, bucket = service.client(), f"ext-{service.appid}"
+                client, bucket = service.client(), f"ext-{service.root_key.appid}"
                 client.create_bucket(Bucket=bucket)
                 client.put_object(Bucket=bucket, Key="in.wav", Body=recording)
                 reply = client.ci_create_media_jobs(Bucket=bucket, Jobs=job_body(bucket, "o.wav"), Lst={})

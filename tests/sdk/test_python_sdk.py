@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 from qcloud_cos import CosServiceError
 
-from support import REGION, Service, job_body, read_wav, wait_for_jobs
+from server import REGION, Server
+from support import job_body, read_wav, wait_for_jobs
 
 
-def proxy(service: Service, bucket: str) -> dict[str, object]:
+def proxy(service: Server, bucket: str) -> dict[str, object]:
     """Real host names, absolute-form targets."""
     return {"Proxies": {"http": service.url}}
 
 
-def path_style(service: Service, bucket: str) -> dict[str, object]:
+def path_style(service: Server, bucket: str) -> dict[str, object]:
     """The bucket as first path segment."""
     return {"Domain": f"127.0.0.1:{service.port}/{bucket}"}
 
 
-def ip(service: Service, bucket: str) -> dict[str, object]:
+def ip(service: Server, bucket: str) -> dict[str, object]:
     """The server's address with real host names; CI calls then carry the COS host."""
     return {"IP": "127.0.0.1", "Port": service.port}
 
@@ -28,7 +29,7 @@ MODES = [proxy, path_style, ip]
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
-def test_main_job(service: Service, new_bucket: Callable[[], str], recording: bytes, mode) -> None:
+def test_main_job(service: Server, new_bucket: Callable[[], str], recording: bytes, mode) -> None:
     """Upload, submit, poll and download work, and the output is the input without its noise."""
     bucket = new_bucket()
     client = service.client(**mode(service, bucket))
@@ -55,7 +56,7 @@ def quiet_level(samples: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
-def test_objects(service: Service, new_bucket: Callable[[], str], mode) -> None:
+def test_objects(service: Server, new_bucket: Callable[[], str], mode) -> None:
     """Keys of every kind go up, are found, listed, read in parts and deleted."""
     bucket = new_bucket()
     client = service.client(**mode(service, bucket))
@@ -80,21 +81,21 @@ def test_objects(service: Service, new_bucket: Callable[[], str], mode) -> None:
     assert not client.bucket_exists(Bucket=bucket)
 
 
-def test_list_buckets(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_list_buckets(service: Server, new_bucket: Callable[[], str]) -> None:
     """The account's buckets are listed with their region."""
     bucket = new_bucket()
     buckets = service.client().list_buckets()["Buckets"]["Bucket"]
     assert (bucket, REGION) in [(entry["Name"], entry["Location"]) for entry in buckets]
 
 
-def test_unknown_jobs(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_unknown_jobs(service: Server, new_bucket: Callable[[], str]) -> None:
     """Ids of no job come back as NonExistJobIds, one element each."""
     bucket = new_bucket()
     reply = service.client().ci_get_media_jobs(Bucket=bucket, JobIDs="jnone1,jnone2")
     assert reply["NonExistJobIds"] == ["jnone1", "jnone2"]
 
 
-def test_jobs_of_another_bucket_do_not_exist(service: Service, new_bucket: Callable[[], str], recording: bytes) -> None:
+def test_jobs_of_another_bucket_do_not_exist(service: Server, new_bucket: Callable[[], str], recording: bytes) -> None:
     """A job is seen through its own bucket only."""
     client, bucket, other = service.client(), new_bucket(), new_bucket()
     client.put_object(Bucket=bucket, Key="in.wav", Body=recording)
@@ -115,7 +116,7 @@ def test_jobs_of_another_bucket_do_not_exist(service: Service, new_bucket: Calla
     ids=["missing", "empty", "text", "too large", "playlist"],
 )
 def test_input_that_cannot_be_processed(
-    service: Service, new_bucket: Callable[[], str], content: bytes | None, code: str, hint: str
+    service: Server, new_bucket: Callable[[], str], content: bytes | None, code: str, hint: str
 ) -> None:
     """The job fails with a fitting Code and a Message that helps."""
     client, bucket = service.client(), new_bucket()
@@ -129,18 +130,16 @@ def test_input_that_cannot_be_processed(
     assert not client.object_exists(Bucket=bucket, Key="o.wav")
 
 
-def test_output_to_a_bucket_that_is_not_there(
-    service: Service, new_bucket: Callable[[], str], recording: bytes
-) -> None:
+def test_output_to_a_bucket_that_is_not_there(service: Server, new_bucket: Callable[[], str], recording: bytes) -> None:
     """The job fails with WriteTargetBucketDenied."""
     client, bucket = service.client(), new_bucket()
     client.put_object(Bucket=bucket, Key="in.wav", Body=recording)
-    body = job_body(f"nowhere-{service.appid}", "o.wav")
+    body = job_body(f"nowhere-{service.root_key.appid}", "o.wav")
     job = client.ci_create_media_jobs(Bucket=bucket, Jobs=body, Lst={})["JobsDetail"][0]["JobId"]
     assert wait_for_jobs(client, bucket, [job])[job]["Code"] == "WriteTargetBucketDenied"
 
 
-def test_output_to_another_bucket(service: Service, new_bucket: Callable[[], str], recording: bytes) -> None:
+def test_output_to_another_bucket(service: Server, new_bucket: Callable[[], str], recording: bytes) -> None:
     """The result lands in the bucket that Output names."""
     client, bucket, other = service.client(), new_bucket(), new_bucket()
     client.put_object(Bucket=bucket, Key="in.wav", Body=recording)
@@ -160,7 +159,7 @@ def test_output_to_another_bucket(service: Service, new_bucket: Callable[[], str
         ({"CallBack": "http://127.0.0.1/hook"}, 501, "NotImplemented"),
     ],
 )
-def test_refused_submissions(service: Service, new_bucket: Callable[[], str], change, status, code) -> None:
+def test_refused_submissions(service: Server, new_bucket: Callable[[], str], change, status, code) -> None:
     """A job that cannot be accepted is refused at once, with the code and complete error XML."""
     bucket = new_bucket()
     with pytest.raises(CosServiceError) as refusal:
@@ -171,7 +170,7 @@ def test_refused_submissions(service: Service, new_bucket: Callable[[], str], ch
     assert refusal.value.get_resource_location() == "/jobs" or "/jobs" in refusal.value.get_resource_location()
 
 
-def test_output_region_must_be_the_buckets(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_output_region_must_be_the_buckets(service: Server, new_bucket: Callable[[], str]) -> None:
     """A wrong Output.Region of one's own bucket is told at once."""
     bucket = new_bucket()
     body = job_body(bucket, "o.wav")
@@ -180,7 +179,7 @@ def test_output_region_must_be_the_buckets(service: Service, new_bucket: Callabl
         service.client().ci_create_media_jobs(Bucket=bucket, Jobs=body, Lst={})
 
 
-def test_calls_of_later_versions(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_calls_of_later_versions(service: Server, new_bucket: Callable[[], str]) -> None:
     """Documented calls that are still to come say so, instead of pretending."""
     client, bucket = service.client(), new_bucket()
     calls = [
@@ -196,7 +195,7 @@ def test_calls_of_later_versions(service: Service, new_bucket: Callable[[], str]
         assert (refusal.value.get_status_code(), refusal.value.get_error_code()) == (501, "NotImplemented")
 
 
-def test_bucket_life(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_bucket_life(service: Server, new_bucket: Callable[[], str]) -> None:
     """Creating twice, deleting while full and other accounts' names are refused with COS's codes."""
     client, bucket = service.client(), new_bucket()
     with pytest.raises(CosServiceError) as refusal:
@@ -210,14 +209,14 @@ def test_bucket_life(service: Service, new_bucket: Callable[[], str]) -> None:
         client.create_bucket(Bucket="mine-1111111111")
     assert refusal.value.get_error_code() == "AccessDenied"
     with pytest.raises(CosServiceError) as refusal:
-        client.get_object(Bucket=f"ghost-{service.appid}", Key="k")
+        client.get_object(Bucket=f"ghost-{service.root_key.appid}", Key="k")
     assert refusal.value.get_error_code() == "NoSuchBucket"
     with pytest.raises(CosServiceError) as refusal:
         client.get_object(Bucket=bucket, Key="ghost")
     assert (refusal.value.get_status_code(), refusal.value.get_error_code()) == (404, "NoSuchKey")
 
 
-def test_presigned_url(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_presigned_url(service: Server, new_bucket: Callable[[], str]) -> None:
     """A URL signed in its query downloads without headers, with the reply headers it asks for."""
     import urllib.parse
     import urllib.request

@@ -9,14 +9,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from server import REGION, Server
 from sordino.wire.signature import SignedRequest, sign
-from support import REGION, Service
 
 JOB = b"<Request><Tag>NoiseReduction</Tag><Input><Object>a</Object></Input></Request>"
 
 
 def send(
-    service: Service,
+    service: Server,
     method: str,
     path: str,
     *,
@@ -39,8 +39,8 @@ def send(
         )
         authorization = sign(
             request,
-            secret_id=service.key["SORDINO_SECRET_ID"],
-            secret_key=secret_key or service.key["SORDINO_SECRET_KEY"],
+            secret_id=service.root_key.secret_id,
+            secret_key=secret_key or service.root_key.secret_key,
             start=now - timedelta(seconds=60),
             end=now + timedelta(seconds=600),
         )
@@ -69,7 +69,7 @@ def refusal(content: bytes) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("kind", "status", "code"), [("cos", 403, "AccessDenied"), ("ci", 401, "MissingAuthorization")]
 )
-def test_unsigned(service: Service, new_bucket: Callable[[], str], kind: str, status: int, code: str) -> None:
+def test_unsigned(service: Server, new_bucket: Callable[[], str], kind: str, status: int, code: str) -> None:
     """An unsigned request is refused in the words of the service it asks."""
     answer = send(service, "GET", "/k", bucket=new_bucket(), kind=kind, signed=False)
     assert (answer[0], refusal(answer[2])["Code"]) == (status, code)
@@ -78,7 +78,7 @@ def test_unsigned(service: Service, new_bucket: Callable[[], str], kind: str, st
 @pytest.mark.parametrize(
     ("kind", "status", "code"), [("cos", 403, "SignatureDoesNotMatch"), ("ci", 401, "AccessDenied")]
 )
-def test_wrong_secret(service: Service, new_bucket: Callable[[], str], kind: str, status: int, code: str) -> None:
+def test_wrong_secret(service: Server, new_bucket: Callable[[], str], kind: str, status: int, code: str) -> None:
     """A signature made with another key does not match."""
     answer = send(service, "GET", "/k", bucket=new_bucket(), kind=kind, secret_key="x" * 32)
     assert (answer[0], refusal(answer[2])["Code"]) == (status, code)
@@ -93,7 +93,7 @@ def test_wrong_secret(service: Service, new_bucket: Callable[[], str], kind: str
         ("ci", timedelta(hours=2), 401, "SignatureExpired"),
     ],
 )
-def test_out_of_its_time(service: Service, new_bucket: Callable[[], str], kind, shift, status, code) -> None:
+def test_out_of_its_time(service: Server, new_bucket: Callable[[], str], kind, shift, status, code) -> None:
     """A signature that is too old or too new is refused; COS's words let the Node SDK correct its clock."""
     answer = send(service, "GET", "/k", bucket=new_bucket(), kind=kind, shift=shift)
     told = refusal(answer[2])
@@ -102,20 +102,20 @@ def test_out_of_its_time(service: Service, new_bucket: Callable[[], str], kind, 
         assert told["Message"] == "Request has expired"
 
 
-def test_small_skew_is_forgiven(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_small_skew_is_forgiven(service: Server, new_bucket: Callable[[], str]) -> None:
     """A client two minutes ahead is answered."""
     assert send(service, "HEAD", "/", bucket=new_bucket(), shift=timedelta(minutes=2))[0] == 200
 
 
-def test_signature_of_another_request(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_signature_of_another_request(service: Server, new_bucket: Callable[[], str]) -> None:
     """A signature does not carry over to another path, method or host."""
     bucket, other = new_bucket(), new_bucket()
     now = datetime.now(UTC)
     host = f"{bucket}.cos.{REGION}.myqcloud.com"
     authorization = sign(
         SignedRequest(method="GET", paths=["/a"], hosts=[host]),
-        secret_id=service.key["SORDINO_SECRET_ID"],
-        secret_key=service.key["SORDINO_SECRET_KEY"],
+        secret_id=service.root_key.secret_id,
+        secret_key=service.root_key.secret_key,
         start=now,
         end=now + timedelta(minutes=5),
     ).header
@@ -131,9 +131,7 @@ def test_signature_of_another_request(service: Service, new_bucket: Callable[[],
     ["Bearer token", "q-sign-algorithm=md5", "q-ak=x&q-ak=x", "q-sign-algorithm=sha1&q-ak=%00", "=&=&=", "A" * 9000],
 )
 @pytest.mark.parametrize("kind", ["cos", "ci"])
-def test_malformed_authorization(
-    service: Service, new_bucket: Callable[[], str], kind: str, authorization: str
-) -> None:
+def test_malformed_authorization(service: Server, new_bucket: Callable[[], str], kind: str, authorization: str) -> None:
     """Nonsense in Authorization is a 4xx with a code."""
     answer = send(
         service,
@@ -166,7 +164,7 @@ def test_malformed_authorization(
     ],
     ids=lambda body: f"{body[:12]!r}-{len(body)}",
 )
-def test_hostile_job_bodies(service: Service, new_bucket: Callable[[], str], body: bytes) -> None:
+def test_hostile_job_bodies(service: Server, new_bucket: Callable[[], str], body: bytes) -> None:
     """Broken, huge, nested and entity-laden XML is refused with a code, quickly."""
     answer = send(service, "POST", "/jobs", bucket=new_bucket(), kind="ci", body=body)
     assert 400 <= answer[0] < 500
@@ -177,7 +175,7 @@ def test_hostile_job_bodies(service: Service, new_bucket: Callable[[], str], bod
     ("target", "status"),
     [("/%zz", 400), ("/%ff", 400), ("/a%00b", 400), ("/" + "k" * 851, 400), ("/%2e%2e/etc/passwd", 404), ("//", 404)],
 )
-def test_odd_keys(service: Service, new_bucket: Callable[[], str], target: str, status: int) -> None:
+def test_odd_keys(service: Server, new_bucket: Callable[[], str], target: str, status: int) -> None:
     """Keys are decoded strictly and never normalised into something else."""
     from urllib.parse import unquote
 
@@ -186,8 +184,8 @@ def test_odd_keys(service: Service, new_bucket: Callable[[], str], target: str, 
     host = f"{bucket}.cos.{REGION}.myqcloud.com"
     authorization = sign(
         SignedRequest(method="GET", paths=[unquote(target, errors="replace")], hosts=[host]),
-        secret_id=service.key["SORDINO_SECRET_ID"],
-        secret_key=service.key["SORDINO_SECRET_KEY"],
+        secret_id=service.root_key.secret_id,
+        secret_key=service.root_key.secret_key,
         start=now,
         end=now + timedelta(minutes=5),
     ).header
@@ -206,13 +204,13 @@ def test_odd_keys(service: Service, new_bucket: Callable[[], str], target: str, 
         ("cos", "PUT", "/k?acl", 501, "NotImplemented"),
     ],
 )
-def test_wrong_calls(service: Service, new_bucket: Callable[[], str], kind, method, path, status, code) -> None:
+def test_wrong_calls(service: Server, new_bucket: Callable[[], str], kind, method, path, status, code) -> None:
     """Unknown paths, wrong methods and sub-resources get their own codes."""
     answer = send(service, method, path, bucket=new_bucket(), kind=kind)
     assert (answer[0], refusal(answer[2])["Code"]) == (status, code)
 
 
-def test_sub_resource_does_not_overwrite(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_sub_resource_does_not_overwrite(service: Server, new_bucket: Callable[[], str]) -> None:
     """``PUT /k?acl`` is not a plain PUT of the object."""
     bucket = new_bucket()
     send(service, "PUT", "/k", bucket=bucket, body=b"precious")
@@ -220,7 +218,7 @@ def test_sub_resource_does_not_overwrite(service: Service, new_bucket: Callable[
     assert send(service, "GET", "/k", bucket=bucket)[2] == b"precious"
 
 
-def test_upload_faults(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_upload_faults(service: Server, new_bucket: Callable[[], str]) -> None:
     """A wrong digest, a body cut short and a missing length leave no object."""
     bucket = new_bucket()
     wrong = send(service, "PUT", "/k", bucket=bucket, body=b"a", headers={"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="})
@@ -231,14 +229,14 @@ def test_upload_faults(service: Service, new_bucket: Callable[[], str]) -> None:
     assert send(service, "HEAD", "/k", bucket=bucket)[0] == 404
 
 
-def _cut_upload(service: Service, bucket: str) -> None:
+def _cut_upload(service: Server, bucket: str) -> None:
     """Announce 1000 bytes, send 10, hang up."""
     host = f"{bucket}.cos.{REGION}.myqcloud.com"
     now = datetime.now(UTC)
     authorization = sign(
         SignedRequest(method="PUT", paths=["/k"], hosts=[host]),
-        secret_id=service.key["SORDINO_SECRET_ID"],
-        secret_key=service.key["SORDINO_SECRET_KEY"],
+        secret_id=service.root_key.secret_id,
+        secret_key=service.root_key.secret_key,
         start=now,
         end=now + timedelta(minutes=5),
     ).header
@@ -248,13 +246,13 @@ def _cut_upload(service: Service, bucket: str) -> None:
     time.sleep(0.5)
 
 
-def test_early_refusal_reaches_a_client_that_is_sending(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_early_refusal_reaches_a_client_that_is_sending(service: Server, new_bucket: Callable[[], str]) -> None:
     """The reply to a large upload with a bad signature arrives instead of a broken connection."""
     answer = send(service, "PUT", "/k", bucket=new_bucket(), body=b"x" * (20 << 20), secret_key="wrong" * 6)
     assert refusal(answer[2])["Code"] == "SignatureDoesNotMatch"
 
 
-def test_headers_in_canonical_case(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_headers_in_canonical_case(service: Server, new_bucket: Callable[[], str]) -> None:
     """Header names come in the case that the official Python SDK looks them up in."""
     bucket = new_bucket()
     _, headers, _ = send(service, "PUT", "/k", bucket=bucket, body=b"hello")
@@ -267,7 +265,7 @@ def test_headers_in_canonical_case(service: Service, new_bucket: Callable[[], st
     assert "x-ci-request-id" in headers
 
 
-def test_conditions(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_conditions(service: Server, new_bucket: Callable[[], str]) -> None:
     """304 and 412 as RFC 9110 has them, 416 outside the object."""
     bucket = new_bucket()
     etag = send(service, "PUT", "/k", bucket=bucket, body=b"hello")[1]["ETag"]
@@ -286,13 +284,13 @@ def test_conditions(service: Service, new_bucket: Callable[[], str]) -> None:
         assert send(service, "GET", "/k", bucket=bucket, headers=headers)[0] == status, headers
 
 
-def test_health(service: Service) -> None:
+def test_health(service: Server) -> None:
     """The probes need no signature, and do not shadow objects of the same name."""
     assert send(service, "GET", "/healthz", signed=False)[0] == 200
     assert send(service, "GET", "/readyz", signed=False)[0] == 200
 
 
-def test_objects_named_like_probes(service: Service, new_bucket: Callable[[], str]) -> None:
+def test_objects_named_like_probes(service: Server, new_bucket: Callable[[], str]) -> None:
     """A bucket may hold an object ``healthz``."""
     bucket = new_bucket()
     send(service, "PUT", "/healthz", bucket=bucket, body=b"mine")

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import comparison
-import demo
 from measure import (
     DNSMOS_RATE,
     SILENCE_DBFS,
@@ -169,13 +168,6 @@ def test_comparison_refuses_other_rates(tmp_path):
     """Files of another rate would be measured wrongly and are refused."""
     with pytest.raises(ValueError, match="16000 Hz"):
         comparison.measure(write_wav(tmp_path / "a.wav", noise(-30, 1), rate=8000))
-
-
-def test_missing_recording_says_what_to_do():
-    """Without the wheel that ships the recording, the demo names it and the way to use a file of one's own."""
-    recording = demo.Recording(wheel="no-such-wheel", file="a.wav", about="")
-    with pytest.raises(demo.DemoError, match="make demo INPUT=file"):
-        recording.find()
 
 
 class Process:

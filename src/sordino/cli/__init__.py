@@ -9,9 +9,11 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import typer  # noqa: E402 - the variables above must be set before anything that may import NumPy
 
-from sordino.cli.bench import app as bench  # noqa: E402
-from sordino.cli.denoise import denoise  # noqa: E402
-from sordino.cli.serve import api, serve, worker  # noqa: E402
+# Under other names: those of the modules belong to the modules.
+from sordino.cli.bench import app as bench_app  # noqa: E402
+from sordino.cli.denoise import denoise as denoise_command  # noqa: E402
+from sordino.cli.serve import api, worker  # noqa: E402
+from sordino.cli.serve import serve as serve_command  # noqa: E402
 from sordino.version import __version__  # noqa: E402
 
 app = typer.Typer(
@@ -20,9 +22,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _command in (denoise, serve, api, worker):
+for _command in (denoise_command, serve_command, api, worker):
     app.command()(_command)
-app.add_typer(bench, name="bench")
+app.add_typer(bench_app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

@@ -67,7 +67,9 @@ def sample_file() -> Path:
     try:
         return Path(str(distribution(SAMPLE_WHEEL).locate_file(SAMPLE)))
     except PackageNotFoundError:
-        raise FileNotFoundError(f"{SAMPLE_WHEEL}, whose sample is used, is not installed; pass --input WAV") from None
+        raise FileNotFoundError(
+            f"{SAMPLE_WHEEL}, whose recording is used, is not installed; run `make setup` or pass --input WAV"
+        ) from None
 
 
 def read_wav(path: Path, *, rate: int, seconds: float) -> NDArray[np.float32]:
