@@ -399,15 +399,16 @@ class TestBuckets:
         async with database.transaction() as tx:
             assert not await tx.buckets.remove(BUCKET)
 
-    async def test_an_object_on_its_way_keeps_the_bucket(self, database: PostgresDatabase) -> None:
-        """Removal waits for a writer that is not done, and then sees its object."""
+    @pytest.mark.parametrize("what", ["object", "job"])
+    async def test_what_is_on_its_way_keeps_the_bucket(self, database: PostgresDatabase, what: str) -> None:
+        """Removal waits for a writer that is not done, and then sees what it wrote."""
 
         async def remove() -> bool:
             async with database.transaction() as tx:
                 return await tx.buckets.remove(BUCKET)
 
         async with database.transaction() as tx:
-            await tx.objects.put(stored("a"))
+            await (tx.objects.put(stored("a")) if what == "object" else tx.jobs.add(job()))
             removal = asyncio.create_task(remove())
             await waiting_for_a_lock(database)
         assert not await removal
@@ -536,6 +537,7 @@ class TestUnreferencedBlobs:
         """A second sweeper neither waits for the first nor gets its blobs."""
         soon = await self.removed(database, "a", "b", "c")
         async with database.transaction() as first, database.transaction() as second:
+            await second.objects.connection.execute("SET LOCAL lock_timeout = '5s'")
             mine, theirs = (
                 await first.objects.take_unreferenced(soon, 2),
                 await second.objects.take_unreferenced(soon, 9),

@@ -37,7 +37,8 @@ def locked(data: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = file.read().strip() or "?"
             raise DataDirectoryError(
-                f"Another sordino serve (process {holder}) runs on {data}. Stop it, or choose another directory: --data DIR"
+                f"Another sordino serve (process {holder}) runs on {data}. "
+                "Stop it, or choose another directory: --data DIR"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))

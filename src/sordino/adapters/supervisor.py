@@ -56,7 +56,7 @@ class _Child:
 
     def _start(self, now: float) -> None:
         self._began = now
-        self.process = subprocess.Popen(  # noqa: S603 - our own command lines
+        self.process = subprocess.Popen(
             [*self.program.command, "--lifeline", str(self._lifeline)],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -70,11 +70,11 @@ class Supervisor:
     """Runs programs until told to stop.
 
     Attributes:
-        tend: called ten times a second for what else must be kept alive.
+        tend: called ten times a second for what else must be kept alive; when it raises, again after a pause.
     """
 
     programs: Sequence[Program]
-    tend: Callable[[], None] = field(default=lambda: None)
+    tend: Callable[[], None] | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
@@ -92,7 +92,7 @@ class Supervisor:
         try:
             children = [_Child(program, lifeline) for program in self.programs]
             while not self._stop.is_set():
-                self.tend()
+                self._tend()
                 for child in children:
                     child.tend()
                 self._stop.wait(0.1)
@@ -100,6 +100,15 @@ class Supervisor:
         finally:
             os.close(lifeline)
             os.close(held)
+
+    def _tend(self) -> None:
+        try:
+            if self.tend is not None:
+                self.tend()
+        except Exception:
+            # Whatever it is, the API and the workers go on, and it may pass.
+            log.exception("cannot be kept alive", pause_seconds=LONGEST_PAUSE)
+            self._stop.wait(LONGEST_PAUSE)
 
 
 def _end(processes: Sequence["subprocess.Popen[bytes]"]) -> None:

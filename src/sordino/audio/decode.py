@@ -18,7 +18,7 @@ from typing import BinaryIO, NoReturn, Protocol
 import av
 import av.error
 import numpy as np
-from av.audio.frame import AudioFrame
+from av.audio.frame import AudioFrame, format_dtypes
 from av.audio.stream import AudioStream
 from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
@@ -51,7 +51,7 @@ _DESCRIPTION = re.compile(
         | (<\?xml[^>]*>\s*)? <(MPD|SmoothStreamingMedia|playlist|asx)\b )""",
     re.IGNORECASE | re.VERBOSE,
 )
-_SCALES: Mapping[str, float] = {"uint8": 2.0**7, "int16": 2.0**15, "int32": 2.0**31, "int64": 2.0**63}
+_SCALES: Mapping[str, float] = {"uint8": 2.0**7, "int16": 2.0**15, "int32": 2.0**31}
 
 
 class Source(Protocol):
@@ -98,7 +98,8 @@ def open_input(file: BinaryIO, *, max_seconds: float = float("inf")) -> Iterator
         max_seconds: decoded audio allowed.
 
     Raises:
-        MediaError: UNSUPPORTED, REFUSED, NO_AUDIO or EMPTY at once; also UNSUPPORTED and TOO_LONG while iterating.
+        MediaError: UNSUPPORTED, REFUSED, NO_AUDIO, EMPTY or RESOURCE at once; also UNSUPPORTED, RESOURCE and TOO_LONG
+            while iterating.
     """
     head, tail = _ends(file)
     _check_head(head)
@@ -114,8 +115,8 @@ def open_input(file: BinaryIO, *, max_seconds: float = float("inf")) -> Iterator
             metadata_errors="replace",
             io_open=_refuse_resource,
         )
-    except av.error.MemoryError:
-        raise
+    except av.error.MemoryError as error:
+        raise _too_large() from error
     except av.error.FFmpegError as error:
         raise _unreadable() from error
     with container:
@@ -189,12 +190,6 @@ class _Decoder:
         self._first = first
         self.rate = first.rate
         self.channels = first.block.shape[1]
-        if self.rate not in RATES or self.channels > MAX_CHANNELS:
-            raise MediaError(
-                MediaReason.UNSUPPORTED,
-                f"The audio has {self.channels} channels at {self.rate} Hz; "
-                f"up to {MAX_CHANNELS} channels at {RATES[0]} to {RATES[-1]} Hz can be read.",
-            )
 
     @property
     def fraction(self) -> float:
@@ -237,20 +232,24 @@ class _Decoder:
             self._position = max(self._position, packet.pos or 0)
             try:
                 frames = packet.decode()
-            except av.error.MemoryError:
-                raise
+            except av.error.MemoryError as error:
+                raise _too_large() from error
             except av.error.FFmpegError:
                 self._damaged = True
                 continue
             yield from (frame for frame in frames if frame.samples)
 
     def _demux(self) -> "Iterator[Packet[AudioStream]]":
+        index = self._stream.index
         try:
-            yield from self._container.demux(self._stream)
-        except av.error.MemoryError:
-            raise
+            yield from (packet for packet in self._container.demux(self._stream) if packet.stream_index == index)
+        except av.error.MemoryError as error:
+            raise _too_large() from error
         except av.error.FFmpegError:
             self._damaged = True
+        except IndexError:
+            # PyAV ends each stream in turn and stumbles over those that appeared while reading; ours came before them.
+            return
 
     def _announced_seconds(self) -> float:
         """The duration the file states, 0 where FFmpeg only estimates one from the bit rate and the file's size."""
@@ -299,9 +298,7 @@ def _audio_stream(container: InputContainer) -> AudioStream:
     if stream is None:
         raise MediaError(MediaReason.NO_AUDIO, "The file holds no audio; upload one with an audio stream.")
     if not isinstance(stream, AudioStream) or stream.codec_context is None:
-        raise MediaError(
-            MediaReason.UNSUPPORTED, "The audio is in a codec that cannot be decoded; convert it to WAV, MP3 or M4A."
-        )
+        raise _undecodable()
     stream.codec_context.thread_count = 1
     return stream
 
@@ -313,11 +310,21 @@ def _pieces(frames: Iterator[AudioFrame], *, padded: bool) -> Iterator[_Piece]:
     """
     held = None
     for frame in frames:
+        _check_kind(frame.rate, frame.layout.nb_channels)
         if held is not None:
             yield held
         held = _Piece(rate=frame.rate, block=_samples(frame), stated=_stated_samples(frame))
     if held is not None:
         yield held.cut() if padded else held
+
+
+def _check_kind(rate: int, channels: int) -> None:
+    if rate not in RATES or channels > MAX_CHANNELS:
+        raise MediaError(
+            MediaReason.UNSUPPORTED,
+            f"The audio has {channels} channels at {rate} Hz; "
+            f"up to {MAX_CHANNELS} channels at {RATES[0]} to {RATES[-1]} Hz can be read.",
+        )
 
 
 def _primed(pieces: Iterator[_Piece], priming: int) -> Iterator[_Piece]:
@@ -335,6 +342,8 @@ def _stated_samples(frame: AudioFrame) -> int:
 
 def _samples(frame: AudioFrame) -> Block:
     """The frame's samples: integers scaled by their full scale, NaN and infinities as 0."""
+    if frame.format.name not in format_dtypes:
+        raise _undecodable()
     array = frame.to_ndarray()
     table = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
     scale = _SCALES.get(table.dtype.name)
@@ -380,6 +389,18 @@ def _ogg_cut_off(head: bytes, tail: bytes) -> bool:
 
 def _refuse_resource(url: str, flags: int, options: Mapping[str, str]) -> NoReturn:
     raise PermissionError(f"a media file asked for another resource (flags {flags}, {len(options)} options): {url!r}")
+
+
+def _too_large() -> MediaError:
+    return MediaError(
+        MediaReason.RESOURCE, "The file asks for more memory than there is; convert it to WAV, MP3 or M4A."
+    )
+
+
+def _undecodable() -> MediaError:
+    return MediaError(
+        MediaReason.UNSUPPORTED, "The audio is in a codec that cannot be decoded; convert it to WAV, MP3 or M4A."
+    )
 
 
 def _unreadable() -> MediaError:

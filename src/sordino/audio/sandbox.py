@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,16 +91,18 @@ async def _job(source: Path, target: Path, request: Request) -> AsyncIterator[as
 
 
 def _start(source: Path, target: Path, request: Request) -> socket.socket:
+    """Have a child forked for the request; our end of its channel."""
     packed = request.pack()
-    ours, theirs = socket.socketpair()
-    with theirs, source.open("rb") as read, target.open("w+b") as write:
-        descriptors = [theirs.fileno(), read.fileno(), write.fileno()]
+    with ExitStack() as opened:
+        ours, theirs = map(opened.enter_context, socket.socketpair())
+        files = opened.enter_context(source.open("rb")), opened.enter_context(target.open("w+b"))
+        descriptors = [theirs.fileno(), *(file.fileno() for file in files)]
         try:
             _zygote(request.order.denoiser).send(packed, descriptors)
         except BrokenPipeError:  # it was killed; the next one is as good
             _zygotes.pop(request.order.denoiser).close()
             _zygote(request.order.denoiser).send(packed, descriptors)
-    return ours
+        return ours.dup()
 
 
 def _report(outcome: Mapping[str, Any]) -> Report:

@@ -22,7 +22,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -195,7 +195,7 @@ def confine(limits: MediaLimits, keep: set[int], parent: int) -> None:
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         if os.getppid() != parent:  # it died before the first call above
             os._exit(1)
-        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
         _limit(resource.RLIMIT_AS, used + limits.memory_bytes)
     _close_but(keep)
     _limit(resource.RLIMIT_CORE, 0)
@@ -228,10 +228,11 @@ def leave_network() -> None:
     uid, gid = os.geteuid(), os.getegid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET) != 0 and libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0:
-        # In the new user namespace the process stays who it was, or it could create no files.
-        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1", encoding="ascii")
-        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1", encoding="ascii")
+        # Without these the process would be nobody there, and could not keep a prepared model in the cache.
+        with suppress(PermissionError):
+            Path("/proc/self/setgroups").write_text("deny", encoding="utf-8")
+            Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1", encoding="utf-8")
+            Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1", encoding="utf-8")
 
 
 def leave_files() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import socket
     from contextlib import ExitStack
 
+    from sordino.adapters.postgres.embedded import EmbeddedPostgres
     from sordino.domain.identity import AccessKey
     from sordino.settings import Settings
 
@@ -47,8 +48,11 @@ def _serve(settings: "Settings", stack: "ExitStack") -> None:
 
     listener = stack.enter_context(_listen(settings))
     environment = _environment(settings)
+    revive: Callable[[], None] | None = None
     if settings.database_url is None:
-        environment["SORDINO_DATABASE_URL"] = _start_postgres(settings, stack)
+        postgres = _start_postgres(settings, stack)
+        environment["SORDINO_DATABASE_URL"] = postgres.dsn
+        revive = postgres.revive
     os.environ.update(environment)
     _prepare(_settings())
     port = listener.getsockname()[1]
@@ -57,7 +61,8 @@ def _serve(settings: "Settings", stack: "ExitStack") -> None:
         programs=[
             Program(name="api", command=[*me, "api", "--fd", str(listener.fileno())], pass_fds=(listener.fileno(),)),
             *(Program(name=f"worker-{number + 1}", command=[*me, "worker"]) for number in range(settings.workers)),
-        ]
+        ],
+        tend=revive,
     )
     _on_stop_signals(supervisor.stop)
     typer.echo(f"Sordino listens on http://{_printable(settings.host)}:{port} with {settings.workers} workers.")
@@ -170,11 +175,11 @@ def _listen(settings: "Settings") -> "socket.socket":
         )
 
 
-def _start_postgres(settings: "Settings", stack: "ExitStack") -> str:
+def _start_postgres(settings: "Settings", stack: "ExitStack") -> "EmbeddedPostgres":
     from sordino.adapters.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 
     try:
-        return stack.enter_context(EmbeddedPostgres(settings.data)).dsn
+        return stack.enter_context(EmbeddedPostgres(settings.data))
     except EmbeddedPostgresError as error:
         _stop(str(error))
 

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import psycopg
+import structlog
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -26,6 +27,8 @@ from sordino.adapters.postgres.directory import building
 from sordino.adapters.postgres.errors import EmbeddedPostgresError
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
+
+log = structlog.get_logger(__name__)
 
 NAME: Final = "sordino"
 """Name of the database, and of the role that owns it."""
@@ -116,11 +119,15 @@ class EmbeddedPostgres:
 
     @property
     def running(self) -> bool:
-        """Whether the server lives; one that died by itself starts again after ``stop``."""
+        """Whether the server lives; ``revive`` starts one again that died by itself."""
         return self._process is not None and self._process.poll() is None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -149,8 +156,19 @@ class EmbeddedPostgres:
             self._wait_until_ready()
             self._create_database()
         except BaseException:
-            self.stop()
+            self._halt()
             raise
+
+    def revive(self) -> None:
+        """Start the server again, at the same socket, if it has died by itself.
+
+        Raises:
+            EmbeddedPostgresError: it cannot; another call tries again.
+        """
+        if not self.running:
+            log.error("PostgreSQL has died; starting it again", log=str(self.log))
+            self._halt()
+            self.start()
 
     def stop(self) -> None:
         """Shut down fast: sessions end, a checkpoint is written. Without an answer, drop everything; the WAL has it.
@@ -158,12 +176,15 @@ class EmbeddedPostgres:
         Raises:
             EmbeddedPostgresError: the server does not go away.
         """
-        if self._process is None:
-            return
-        _end(self._process)
-        self._process = None
+        self._halt()
         if self._sockets != self.cluster:
             shutil.rmtree(self._sockets)
+            self._sockets = self.cluster
+
+    def _halt(self) -> None:
+        if self._process is not None:
+            _end(self._process)
+            self._process = None
 
     def _prepare_data(self, account: Account) -> None:
         try:
@@ -218,7 +239,8 @@ class EmbeddedPostgres:
                 os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
     def _launch(self, binaries: Binaries, account: Account) -> None:
-        self._sockets = self._socket_directory(account)
+        if self._sockets == self.cluster:
+            self._sockets = self._socket_directory(account)
         settings = {**_SERVER_SETTINGS, "unix_socket_directories": str(self._sockets)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         if self.log.exists():
