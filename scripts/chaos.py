@@ -12,7 +12,6 @@ import os
 import random
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -22,8 +21,8 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from server import Server
-from support import job_body, noisy_speech, reachable, start_service, wav_bytes
+from server import Server, new_room
+from support import job_body, noisy_speech, start_service, wav_bytes
 
 COUNT_WRITES = """
 CREATE TABLE sordino.object_writes (bucket text, key text, at timestamptz DEFAULT clock_timestamp());
@@ -120,9 +119,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the recording")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sordino-chaos-") as directory:
-        data = reachable(Path(directory)) / "data"
-        service = start_service(data, SORDINO_WORKERS=str(options.workers), **QUICK_RECOVERY)
+    with new_room() as directory:
+        service = start_service(directory / "data", SORDINO_WORKERS=str(options.workers), **QUICK_RECOVERY)
         try:
             result = torment(service, jobs=options.jobs, seconds=options.seconds, seed=options.seed)
         finally:

@@ -182,12 +182,21 @@ def launch(data: Path, environment: Mapping[str, str] = MappingProxyType({})) ->
 
 
 @contextmanager
+def new_room() -> Iterator[Path]:
+    """A directory that is removed in the end, and that the account of the embedded database may pass through.
+
+    As root PostgreSQL runs as another account, which may not enter the directories that pytest makes.
+    """
+    with tempfile.TemporaryDirectory(prefix="sordino-", ignore_cleanup_errors=True) as name:
+        room = Path(name)
+        room.chmod(0o711)
+        yield room
+
+
+@contextmanager
 def start_server() -> Iterator[Server]:
     """Start a server that is gone, with all its data, when the block ends; it may not be ready yet."""
-    with tempfile.TemporaryDirectory(prefix="sordino-demo-", ignore_cleanup_errors=True) as name:
-        room = Path(name)
-        # Under root PostgreSQL runs as another account, which must pass through.
-        room.chmod(0o711)
+    with new_room() as room:
         server = launch(room / "data", {"SORDINO_LOG_FORMAT": "text"})
         try:
             yield server

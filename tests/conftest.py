@@ -1,20 +1,51 @@
 """Fixtures that every kind of test shares."""
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
-from server import Server
-from support import noisy_speech, reachable, start_service, wav_bytes
+from server import Server, new_room
+from support import new_name, noisy_speech, start_service, wav_bytes
+
+EXTERNAL = os.environ.get(
+    "SORDINO_TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres?connect_timeout=3"
+)
+
+
+@pytest.fixture
+def room() -> Iterator[Path]:
+    """A directory that the embedded database's account may pass through."""
+    with new_room() as directory:
+        yield directory
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def external() -> Iterator[str]:
+    """Connection string of a database of our own on the server outside."""
+    name = new_name("sordino_test")
+    database = sql.Identifier(name)
+    try:
+        with psycopg.connect(EXTERNAL, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(database))
+    except psycopg.Error as error:
+        pytest.skip(f"no PostgreSQL outside (SORDINO_TEST_DATABASE_URL): {error}")
+    yield psycopg.conninfo.make_conninfo(EXTERNAL, dbname=name)
+    with psycopg.connect(EXTERNAL, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {}").format(database))
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Server]:
     """One service with everything embedded, shared by the tests that do not stop it."""
-    running = start_service(reachable(tmp_path_factory.mktemp("service")) / "data")
-    yield running
-    status = running.stop()
-    assert status == 0, running.log_tail(60)
+    with new_room() as directory:
+        running = start_service(directory / "data")
+        yield running
+        status = running.stop()
+        assert status == 0, running.log_tail(60)
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 import io
 import os
 import socket
-import tempfile
 import time
+import uuid
 import wave
 from pathlib import Path
 
@@ -43,14 +43,9 @@ def clean_environment(**extra: str) -> dict[str, str]:
     return kept | extra
 
 
-def reachable(directory: Path) -> Path:
-    """Let the embedded database's account pass through pytest's private directories when the tests run as root."""
-    if os.geteuid() == 0:
-        base = Path(tempfile.gettempdir())
-        for path in (directory, *directory.parents):
-            if path.is_relative_to(base) and path != base:
-                path.chmod(path.stat().st_mode | 0o011)
-    return directory
+def new_name(prefix: str) -> str:
+    """A name nobody else uses, good for schemas and databases."""
+    return f"{prefix}_{uuid.uuid4().hex}"
 
 
 def speech_like(seconds: float, rate: int, seed: int = 0) -> np.ndarray:

@@ -1,48 +1,17 @@
 """The PostgreSQL servers that the adapters are tested against: the embedded one, and one outside when it answers."""
 
-import os
-import tempfile
-import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from server import new_room
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.embedded import EmbeddedPostgres
 from sordino.adapters.postgres.migrate import migrate
 from sordino.adapters.tasks import EngineTasks, engine
-
-EXTERNAL = os.environ.get(
-    "SORDINO_TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres?connect_timeout=3"
-)
-
-
-def new_name(prefix: str) -> str:
-    """A name nobody else uses, good for schemas and databases."""
-    return f"{prefix}_{uuid.uuid4().hex}"
-
-
-@contextmanager
-def new_room() -> Iterator[Path]:
-    """A directory that the server's account may pass through.
-
-    Not pytest's own: each run of pytest closes the directory above all runs to other accounts, also under a server of
-    another run.
-    """
-    with tempfile.TemporaryDirectory(prefix="sordino-test-") as directory:
-        Path(directory).chmod(0o711)
-        yield Path(directory)
-
-
-@pytest.fixture
-def room() -> Iterator[Path]:
-    """Such a directory."""
-    with new_room() as directory:
-        yield directory
+from support import new_name
 
 
 @pytest.fixture(scope="session")
@@ -50,21 +19,6 @@ def embedded() -> Iterator[str]:
     """Connection string of an embedded server."""
     with new_room() as directory, EmbeddedPostgres(directory / "data") as server:
         yield server.dsn
-
-
-@pytest.fixture(scope="session")
-def external() -> Iterator[str]:
-    """Connection string of a database of our own on the server outside."""
-    name = new_name("sordino_test")
-    database = sql.Identifier(name)
-    try:
-        with psycopg.connect(EXTERNAL, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(database))
-    except psycopg.Error as error:
-        pytest.skip(f"no PostgreSQL outside (SORDINO_TEST_DATABASE_URL): {error}")
-    yield psycopg.conninfo.make_conninfo(EXTERNAL, dbname=name)
-    with psycopg.connect(EXTERNAL, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {}").format(database))
 
 
 @pytest.fixture(scope="session", params=["embedded", "external"])

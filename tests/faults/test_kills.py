@@ -10,13 +10,13 @@ import pytest
 
 from chaos import QUICK_RECOVERY, torment
 from server import Server
-from support import job_body, noisy_speech, reachable, start_service, wait_for_jobs, wait_ready, wav_bytes
+from support import job_body, noisy_speech, start_service, wait_for_jobs, wait_ready, wav_bytes
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A data directory that the embedded database's account can reach."""
-    return reachable(tmp_path) / "data"
+def data(room: Path) -> Path:
+    """The data directory of a new service."""
+    return room / "data"
 
 
 def submit_long_job(service: Server, seconds: float = 300.0) -> tuple[str, str]:

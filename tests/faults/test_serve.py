@@ -1,6 +1,5 @@
 """``sordino serve`` as an operator meets it: first start, second start, wrong settings, signals."""
 
-import os
 import signal
 import socket
 import stat
@@ -8,18 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psycopg
 import pytest
 
-from support import clean_environment, free_port, reachable, start_service
-
-EXTERNAL = {"host": "127.0.0.1", "port": 5432, "dbname": "test", "connect_timeout": 3}
+from support import clean_environment, free_port, job_body, start_service, wait_for_jobs
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A data directory that the embedded database's account can reach."""
-    return reachable(tmp_path) / "data"
+def data(room: Path) -> Path:
+    """The data directory of a new service."""
+    return room / "data"
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -96,29 +92,16 @@ def test_database_that_does_not_answer(data: Path) -> None:
     assert "database" in result.stderr.lower()
 
 
-def test_external_database(data: Path, recording: bytes) -> None:
+def test_external_database(data: Path, external: str, recording: bytes) -> None:
     """SORDINO_DATABASE_URL uses a PostgreSQL server: no embedded one is made, and jobs run."""
-    from support import job_body, wait_for_jobs
-
+    service = start_service(data, SORDINO_DATABASE_URL=external)
     try:
-        admin = psycopg.connect(**EXTERNAL, autocommit=True)
-    except psycopg.OperationalError as error:
-        pytest.skip(f"no PostgreSQL at 127.0.0.1:5432: {error}")
-    name = f"sordino_serve_{os.getpid()}"
-    with admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
-        try:
-            user = admin.info.user
-            service = start_service(data, SORDINO_DATABASE_URL=f"postgresql://{user}@127.0.0.1:5432/{name}")
-            try:
-                assert not (data / "postgres").exists()
-                client, bucket = service.client(), f"ext-{service.root_key.appid}"
-                client.create_bucket(Bucket=bucket)
-                client.put_object(Bucket=bucket, Key="in.wav", Body=recording)
-                reply = client.ci_create_media_jobs(Bucket=bucket, Jobs=job_body(bucket, "o.wav"), Lst={})
-                job_id = reply["JobsDetail"][0]["JobId"]
-                assert wait_for_jobs(client, bucket, [job_id])[job_id]["State"] == "Success"
-            finally:
-                assert service.stop() == 0
-        finally:
-            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        assert not (data / "postgres").exists()
+        client, bucket = service.client(), f"ext-{service.root_key.appid}"
+        client.create_bucket(Bucket=bucket)
+        client.put_object(Bucket=bucket, Key="in.wav", Body=recording)
+        reply = client.ci_create_media_jobs(Bucket=bucket, Jobs=job_body(bucket, "o.wav"), Lst={})
+        job_id = reply["JobsDetail"][0]["JobId"]
+        assert wait_for_jobs(client, bucket, [job_id])[job_id]["State"] == "Success"
+    finally:
+        assert service.stop() == 0
