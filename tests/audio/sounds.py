@@ -30,7 +30,7 @@ def write_media(
 ) -> Path:
     """Write float32 ``samples``, (samples,) or (samples, channels), with PyAV alone."""
     table = samples.reshape(len(samples), -1)
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[table.shape[1]]
+    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[table.shape[1]]
     with av.open(path, "w", format=container) as output:
         pictures = output.add_stream("mpeg4", rate=10) if video else None
         stream = output.add_stream(codec, rate=rate, layout=layout)
@@ -44,8 +44,8 @@ def write_media(
                 output.mux(pictures.encode(frame))
             output.mux(pictures.encode(None))
         for start in range(0, len(table), 4096):
-            block = np.ascontiguousarray(table[start : start + 4096].T)
-            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+            block = table[start : start + 4096].reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(block, format="flt", layout=layout)
             frame.rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))

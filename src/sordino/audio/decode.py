@@ -30,10 +30,13 @@ from sordino.audio.errors import MediaError, MediaReason
 from sordino.audio.resample import Resampler
 
 CONTAINERS = (
-    "aac,ac3,adx,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,dtshd,eac3,flac,flv,ircam,loas,matroska,mov,mp3,mpc,mpc8,"
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,dtshd,eac3,flac,flv,ircam,loas,matroska,mov,mp3,mpc,mpc8,"
     "mpeg,mpegts,mxf,nistsphere,ogg,oma,rm,sox,tak,tta,voc,w64,wav,wv"
 )
-"""FFmpeg demuxers that read audio from the file alone; none of them follows references."""
+"""FFmpeg demuxers that read audio from the file alone; none of them follows references.
+
+CRI ADX is missing because FFmpeg 8.1 divides by zero on damaged files of it.
+"""
 
 RATES = range(100, 1_000_001)
 """Sample rates accepted, Hz."""
@@ -308,12 +311,13 @@ def _pieces(frames: Iterator[AudioFrame], *, padded: bool) -> Iterator[_Piece]:
 
     MP4 states by the duration of the last packet how much of it is not padding; FFmpeg leaves the cut to the caller.
     """
+    packer = _Packer()
     held = None
     for frame in frames:
         _check_kind(frame.rate, frame.layout.nb_channels)
         if held is not None:
             yield held
-        held = _Piece(rate=frame.rate, block=_samples(frame), stated=_stated_samples(frame))
+        held = _Piece(rate=frame.rate, block=packer.samples(frame), stated=_stated_samples(frame))
     if held is not None:
         yield held.cut() if padded else held
 
@@ -340,10 +344,35 @@ def _stated_samples(frame: AudioFrame) -> int:
     return round(frame.duration * (frame.time_base or Fraction(0)) * frame.rate)
 
 
+class _Packer:
+    """Turns frames into blocks: integers scaled by their full scale, NaN and infinities as 0."""
+
+    def __init__(self) -> None:
+        self._kind: tuple[str, str, int] | None = None
+        self._converter = av.AudioResampler()
+
+    def samples(self, frame: AudioFrame) -> Block:
+        return np.concatenate([_samples(packed) for packed in self._packed(frame)])
+
+    def _packed(self, frame: AudioFrame) -> list[AudioFrame]:
+        """The frame, converted to packed floats where PyAV cannot hand its samples to NumPy.
+
+        PyAV knows no 64-bit integers, and looks for the end of the list of planes in a null that is not there when the
+        planes are eight or more: it then reads memory that is not its own.
+        """
+        planes = frame.layout.nb_channels if frame.format.is_planar else 1
+        if frame.format.name in format_dtypes and planes < 8:
+            return [frame]
+        kind = (frame.format.name, frame.layout.name, frame.rate)
+        if kind != self._kind:
+            self._kind, self._converter = kind, av.AudioResampler(format="flt")
+        try:
+            return self._converter.resample(frame)
+        except av.error.FFmpegError as error:
+            raise _undecodable() from error
+
+
 def _samples(frame: AudioFrame) -> Block:
-    """The frame's samples: integers scaled by their full scale, NaN and infinities as 0."""
-    if frame.format.name not in format_dtypes:
-        raise _undecodable()
     array = frame.to_ndarray()
     table = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
     scale = _SCALES.get(table.dtype.name)

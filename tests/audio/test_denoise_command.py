@@ -1,0 +1,90 @@
+"""``sordino denoise``."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from audio.sounds import read_media, voice, write_media
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory) -> Path:
+    """1.5 s of speech as a WAV file."""
+    return write_media(tmp_path_factory.mktemp("command") / "noisy.wav", voice(1.5, 16000), 16000, "pcm_s16le")
+
+
+def run(*words: object, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run the command with the engine that removes nothing."""
+    command = [sys.executable, "-m", "sordino", "denoise", "--denoiser", "off", *map(str, words)]
+    return subprocess.run(command, input=data, capture_output=True, check=False)
+
+
+def test_writes_the_file(recording, tmp_path):
+    """The file is written as ordered, and nothing is said."""
+    ended = run(recording, tmp_path / "clean.m4a", "--rate", 24000)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+    samples, rate = read_media(tmp_path / "clean.m4a")
+    assert (len(samples), rate) == (36000, 24000)
+
+
+def test_pipes(recording, tmp_path):
+    """Standard input and output work; the output is WAV if nothing else is asked for."""
+    ended = run("-", "-", data=recording.read_bytes())
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    (tmp_path / "out").write_bytes(ended.stdout)
+    assert len(read_media(tmp_path / "out")[0]) == 24000
+    assert ended.stdout.startswith(b"RIFF")
+    assert run(recording, "-", "--format", "mp3").stdout[:3] == b"ID3"
+
+
+def test_the_rate_of_the_input(recording, tmp_path):
+    """--rate 0 keeps the input's band."""
+    source = write_media(tmp_path / "a.wav", voice(0.5, 44100), 44100, "pcm_s16le")
+    assert run(source, tmp_path / "b.wav", "--rate", 0).returncode == 0
+    assert read_media(tmp_path / "b.wav")[1] == 44100
+
+
+def test_a_note_goes_to_standard_error(recording, tmp_path):
+    """What is wrong with an input that can be processed is said in one line."""
+    (tmp_path / "cut.wav").write_bytes(recording.read_bytes()[:40001])
+    ended = run(tmp_path / "cut.wav", "-")
+    assert ended.returncode == 0
+    assert b"truncated" in ended.stderr
+    assert ended.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["text.mp3", "out.wav"], 1, "not audio"),
+        (["missing.wav", "out.wav"], 2, "No such file"),
+        ([".", "out.wav"], 2, "directory"),
+        (["noisy.wav", "out.flac"], 2, "cannot write 'flac'"),
+        (["noisy.wav", "out"], 2, "cannot write"),
+        (["noisy.wav", "out.wav", "--rate", "22050"], 2, "22050"),
+        (["noisy.wav", "out.wav", "--format", "ogg"], 2, "ogg"),
+        (["noisy.wav", "out.wav", "--denoiser", "nobody"], 2, "nobody"),
+        (["noisy.wav", "noisy.wav"], 2, "is the input"),
+        (["noisy.wav", "nowhere/out.wav"], 2, "no directory"),
+        (["noisy.wav", "/dev/full", "--format", "wav"], 2, "not a regular file"),
+    ],
+)
+def test_mistakes_end_with_one_line_and_a_status(words, status, said, recording, tmp_path, monkeypatch):
+    """A mistake gives one line on standard error and its exit status, no traceback, and writes nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.mp3").write_text("This is text.\n")
+    (tmp_path / "noisy.wav").write_bytes(recording.read_bytes())
+    ended = run(*words)
+    error = ended.stderr.decode()
+    assert (ended.returncode, error.count("\n")) == (status, 1), error
+    assert error.startswith("sordino: ")
+    assert said in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.wav", "text.mp3"]
+    assert (tmp_path / "noisy.wav").read_bytes() == recording.read_bytes()
+
+
+def test_missing_arguments_are_wrong_usage():
+    """Without arguments the command says how it is used and ends with 2."""
+    assert run().returncode == 2

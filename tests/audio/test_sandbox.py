@@ -1,0 +1,262 @@
+"""The media process: what it may do, how it ends, what it leaves behind."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sordino
+from audio.sounds import read_media, voice, write_media
+from sordino.audio import sandbox
+from sordino.audio.errors import MediaCrashedError, MediaError, MediaReason
+from sordino.audio.order import MediaLimits, MediaOrder
+from sordino.audio.request import Request
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+OFF = MediaOrder(denoiser="off")
+LIMITS = MediaLimits()
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory) -> Path:
+    """Two seconds of speech as a WAV file."""
+    return write_media(tmp_path_factory.mktemp("sandbox") / "a.wav", voice(2.0, 16000), 16000, "pcm_s16le")
+
+
+@pytest.fixture(scope="module")
+def long_recording(tmp_path_factory) -> Path:
+    """Two hours of silence in a FLAC file of a few kB: seconds of work."""
+    path = tmp_path_factory.mktemp("sandbox") / "long.flac"
+    return write_media(path, np.zeros(2 * 3600 * 8000, np.float32), 8000, "flac")
+
+
+def parent_of(pid: int) -> int | None:
+    """The parent's process id; None when the process has ended, also if nobody has taken note yet."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else int(fields[1])
+
+
+def children(pid: int) -> list[int]:
+    """The living children of a process."""
+    found = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [child for child in found if parent_of(child) == pid]
+
+
+def proc(pid: int, name: str) -> Path:
+    """An entry of a process in /proc."""
+    return Path(f"/proc/{pid}", name)
+
+
+def limits_of(pid: int) -> dict[str, str]:
+    """The soft limits of a process by their kernel names."""
+    lines = proc(pid, "limits").read_text().splitlines()[1:]
+    return {line[:25].strip(): line[25:].split()[0] for line in lines}
+
+
+def zygotes() -> list[int]:
+    """The zygotes of this process."""
+    return [pid for pid in children(os.getpid()) if b"sordino.audio.zygote" in proc(pid, "cmdline").read_bytes()]
+
+
+async def until(condition, seconds: float = 20.0):
+    """Wait for ``condition()`` to be true, and return what it gives."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0.01)
+    return value
+
+
+def jobs() -> list[int]:
+    """The media processes at work for this process."""
+    return [child for zygote in zygotes() for child in children(zygote)]
+
+
+async def test_does_what_the_library_does(recording, tmp_path):
+    """The sandbox gives the library's result, byte for byte, and its report; progress rises to 100."""
+    progress = []
+    report = await sandbox.run(recording, tmp_path / "a.wav", OFF, LIMITS, progress.append)
+    assert report == sordino.denoise_file(recording, tmp_path / "b.wav", denoiser="off")
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+    assert progress == sorted(set(progress))
+    assert progress[-1] == 100
+    assert jobs() == []
+
+
+async def test_denoises_in_a_fork(recording, tmp_path):
+    """The speech model, loaded before the fork, gives in the child what it gives here."""
+    await sandbox.run(recording, tmp_path / "a.m4a", MediaOrder(format="m4a"), LIMITS)
+    sordino.denoise_file(recording, tmp_path / "b.m4a")
+    np.testing.assert_allclose(read_media(tmp_path / "a.m4a")[0], read_media(tmp_path / "b.m4a")[0], atol=1e-4)
+
+
+async def test_many_at_once(recording, tmp_path):
+    """Jobs side by side do not get into each other's way."""
+    targets = [tmp_path / f"{number}.wav" for number in range(8)]
+    await asyncio.gather(*(sandbox.run(recording, target, OFF, LIMITS) for target in targets))
+    assert len({target.read_bytes() for target in targets}) == 1
+
+
+async def test_errors_come_across(tmp_path):
+    """An input that cannot be processed raises here with its reason and message."""
+    (tmp_path / "a.mp3").write_bytes(b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n")
+    with pytest.raises(MediaError, match="playlist") as raised:
+        await sandbox.run(tmp_path / "a.mp3", tmp_path / "a.wav", OFF, LIMITS)
+    assert raised.value.reason is MediaReason.REFUSED
+
+
+async def test_missing_inputs_raise(tmp_path):
+    """A file that cannot be opened is an OSError, before any process is asked."""
+    with pytest.raises(FileNotFoundError):
+        await sandbox.run(tmp_path / "none", tmp_path / "a.wav", OFF, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (MediaLimits(seconds=60), MediaReason.TOO_LONG),
+        (MediaLimits(cpu_seconds=1), MediaReason.RESOURCE),
+        (MediaLimits(memory_bytes=2**20), MediaReason.RESOURCE),
+    ],
+    ids=["seconds", "cpu", "memory"],
+)
+async def test_limits_hold(limits, reason, long_recording, tmp_path):
+    """A job that uses up a limit is refused with the reason, and its process is gone."""
+    with pytest.raises(MediaError) as raised:
+        await sandbox.run(long_recording, tmp_path / "a.wav", OFF, limits)
+    assert raised.value.reason is reason
+    assert jobs() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+async def test_a_killed_child_is_our_fault(number, long_recording, tmp_path):
+    """A child that dies of a signal from outside raises MediaCrashedError, and the next job runs."""
+    work = asyncio.create_task(sandbox.run(long_recording, tmp_path / "a.wav", OFF, LIMITS))
+    (job,) = await until(jobs)
+    os.kill(job, number)
+    with pytest.raises(MediaCrashedError, match=number.name):
+        await work
+    assert jobs() == []
+
+
+async def test_cancelling_kills(long_recording, tmp_path):
+    """When the call is cancelled, the child is gone by the time it returns."""
+    work = asyncio.create_task(sandbox.run(long_recording, tmp_path / "a.wav", OFF, LIMITS))
+    (job,) = await until(jobs)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert parent_of(job) is None
+
+
+async def test_an_error_in_the_progress_kills(long_recording, tmp_path):
+    """When the caller's own function raises, its error comes out and the child is gone."""
+
+    def fail(percent: int) -> None:
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        await sandbox.run(long_recording, tmp_path / "a.wav", OFF, LIMITS, fail)
+    assert jobs() == []
+
+
+async def test_a_killed_zygote_is_replaced(recording, long_recording, tmp_path):
+    """When the zygote dies, its children die, the running job raises MediaCrashedError, and the next one works."""
+    work = asyncio.create_task(sandbox.run(long_recording, tmp_path / "a.wav", OFF, LIMITS))
+    (job,) = await until(jobs)
+    zygote = parent_of(job)
+    os.kill(zygote, signal.SIGKILL)
+    with pytest.raises(MediaCrashedError):
+        await work
+    await until(lambda: parent_of(job) is None)
+    assert (await sandbox.run(recording, tmp_path / "b.wav", OFF, LIMITS)).seconds == 2
+
+
+async def test_an_engine_that_cannot_start_is_our_fault(recording, tmp_path, capfd):
+    """An unknown engine is the server's mistake and is told as a crash."""
+    with pytest.raises(MediaCrashedError):
+        await sandbox.run(recording, tmp_path / "a.wav", MediaOrder(denoiser="nobody"), LIMITS)
+    sandbox.close()
+    assert "nobody" in capfd.readouterr().err
+
+
+async def test_the_child_is_confined(long_recording, tmp_path, monkeypatch):
+    """The child has no secrets, no network, no directory, few descriptors, and limits that hold."""
+    sandbox.close()
+    monkeypatch.setenv("SORDINO_DATABASE_URL", "postgresql://secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    work = asyncio.create_task(sandbox.run(long_recording, tmp_path / "a.wav", OFF, MediaLimits(cpu_seconds=77)))
+    (job,) = await until(jobs)
+    await until(lambda: limits_of(job)["Max cpu time"] == "77")
+    assert limits_of(job)["Max core file size"] == "0"
+    assert limits_of(job)["Max open files"] == "32"
+    assert b"secret" not in proc(job, "environ").read_bytes()
+    assert proc(job, "cwd").readlink().name.endswith("(deleted)")
+    opened = {str(path.readlink()) for path in proc(job, "fd").iterdir()}
+    assert {str(long_recording), str(tmp_path / "a.wav")} <= opened
+    assert len(opened) <= 6
+    assert os.getsid(job) == job
+    assert "NoNewPrivs:\t1" in proc(job, "status").read_text()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may always leave the network")
+async def test_the_child_has_no_network(recording, long_recording, tmp_path):
+    """The child lives in a network namespace with nothing but a loopback that is down."""
+    work = asyncio.create_task(sandbox.run(long_recording, tmp_path / "a.wav", OFF, LIMITS))
+    (job,) = await until(jobs)
+    assert proc(job, "ns/net").readlink() != proc(os.getpid(), "ns/net").readlink()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+
+
+async def test_nothing_survives_a_killed_parent(long_recording, tmp_path):
+    """When the process that asked is killed, its zygote and media processes vanish."""
+    code = (
+        "import asyncio, sys; from pathlib import Path; from sordino.audio import sandbox;"
+        "from sordino.audio.order import MediaLimits, MediaOrder;"
+        "asyncio.run(sandbox.run(Path(sys.argv[1]), Path(sys.argv[2]), MediaOrder(denoiser='off'), MediaLimits()))"
+    )
+    command = [sys.executable, "-c", code, str(long_recording), str(tmp_path / "a.wav")]
+    parent = await asyncio.create_subprocess_exec(*command)
+    (zygote,) = await until(lambda: children(parent.pid))
+    (job,) = await until(lambda: children(zygote))
+    parent.kill()
+    await parent.wait()
+    await until(lambda: parent_of(job) is None and parent_of(zygote) is None)
+
+
+async def test_no_zygote_outlives_its_use(recording, tmp_path):
+    """Closing ends the zygotes; the next job starts anew."""
+    await sandbox.run(recording, tmp_path / "a.wav", OFF, LIMITS)
+    assert zygotes()
+    sandbox.close()
+    assert zygotes() == []
+
+
+async def test_warming_starts_the_zygote():
+    """A zygote can be had before the first job."""
+    sandbox.close()
+    sandbox.warm("off")
+    assert len(zygotes()) == 1
+
+
+def test_requests_survive_the_way():
+    """A packed request has its fixed size and is the same when unpacked."""
+    request = Request(order=MediaOrder(rate=None, denoiser="x" * 100), limits=MediaLimits(seconds=1.5))
+    assert len(request.pack()) == 1024
+    assert Request.unpack(request.pack()) == request
+    with pytest.raises(ValueError, match="1024"):
+        Request(order=MediaOrder(denoiser="x" * 1000), limits=LIMITS).pack()
