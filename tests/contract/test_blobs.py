@@ -103,7 +103,7 @@ async def test_nothing_stays_when_the_writer_is_cancelled(tmp_path: Path) -> Non
     putting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await putting
-    while files(tmp_path):  # noqa: ASYNC110 - a thread of the store drops the part on its way and tells nobody
+    while files(tmp_path):
         await asyncio.sleep(0.01)
 
 

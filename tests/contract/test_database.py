@@ -124,7 +124,7 @@ async def execute(database: PostgresDatabase, statement: str, *parameters: objec
 async def waiting_for_a_lock(database: PostgresDatabase) -> None:
     """Return once some session of this database waits for a lock."""
     query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    while not await execute(database, query):  # noqa: ASYNC110 - the server tells nobody
+    while not await execute(database, query):
         await asyncio.sleep(0.01)
 
 

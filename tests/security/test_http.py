@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -30,21 +31,12 @@ def send(
     query: tuple[tuple[str, str], ...] = (),
 ) -> tuple[int, dict[str, str], bytes]:
     """One raw request over its own connection; the status, the headers as sent and the body."""
-    host = f"{bucket}.{kind}.{REGION}.myqcloud.com" if bucket else f"127.0.0.1:{service.port}"
+    host = host_of(bucket, kind) if bucket else f"127.0.0.1:{service.port}"
     fields = {"Host": host, "Content-Length": str(len(body))} | (headers or {})
     if signed:
-        now = datetime.now(UTC) + shift
-        request = SignedRequest(
-            method=method, paths=[path.partition("?")[0]], hosts=[host] if bucket else [], query=query
+        fields["Authorization"] = authorization(
+            service, method, path.partition("?")[0], host if bucket else None, query, secret_key=secret_key, shift=shift
         )
-        authorization = sign(
-            request,
-            secret_id=service.root_key.secret_id,
-            secret_key=secret_key or service.root_key.secret_key,
-            start=now - timedelta(seconds=60),
-            end=now + timedelta(seconds=600),
-        )
-        fields["Authorization"] = authorization.header
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
@@ -55,6 +47,32 @@ def send(
         return reply.status, dict(reply.getheaders()), reply.read()
     finally:
         connection.close()
+
+
+def authorization(
+    service: Server,
+    method: str,
+    path: str,
+    host: str | None,
+    query: tuple[tuple[str, str], ...] = (),
+    *,
+    secret_key: str | None = None,
+    shift: timedelta = timedelta(),
+) -> str:
+    """The Authorization header of a request for a decoded path, made a minute ago by the server's own signer."""
+    now = datetime.now(UTC) + shift
+    return sign(
+        SignedRequest(method=method, paths=[path], hosts=[host] if host else [], query=query),
+        secret_id=service.root_key.secret_id,
+        secret_key=secret_key or service.root_key.secret_key,
+        start=now - timedelta(seconds=60),
+        end=now + timedelta(seconds=600),
+    ).header
+
+
+def host_of(bucket: str, kind: str = "cos") -> str:
+    """The host name of a bucket."""
+    return f"{bucket}.{kind}.{REGION}.myqcloud.com"
 
 
 def refusal(content: bytes) -> dict[str, str]:
@@ -110,16 +128,7 @@ def test_small_skew_is_forgiven(service: Server, new_bucket: Callable[[], str]) 
 def test_signature_of_another_request(service: Server, new_bucket: Callable[[], str]) -> None:
     """A signature does not carry over to another path, method or host."""
     bucket, other = new_bucket(), new_bucket()
-    now = datetime.now(UTC)
-    host = f"{bucket}.cos.{REGION}.myqcloud.com"
-    authorization = sign(
-        SignedRequest(method="GET", paths=["/a"], hosts=[host]),
-        secret_id=service.root_key.secret_id,
-        secret_key=service.root_key.secret_key,
-        start=now,
-        end=now + timedelta(minutes=5),
-    ).header
-    fields = {"Authorization": authorization}
+    fields = {"Authorization": authorization(service, "GET", "/a", host_of(bucket))}
     for method, path, target in (("GET", "/b", bucket), ("PUT", "/a", bucket), ("GET", "/a", other)):
         answer = send(service, method, path, bucket=target, signed=False, headers=fields)
         assert refusal(answer[2])["Code"] == "SignatureDoesNotMatch"
@@ -177,19 +186,9 @@ def test_hostile_job_bodies(service: Server, new_bucket: Callable[[], str], body
 )
 def test_odd_keys(service: Server, new_bucket: Callable[[], str], target: str, status: int) -> None:
     """Keys are decoded strictly and never normalised into something else."""
-    from urllib.parse import unquote
-
     bucket = new_bucket()
-    now = datetime.now(UTC)
-    host = f"{bucket}.cos.{REGION}.myqcloud.com"
-    authorization = sign(
-        SignedRequest(method="GET", paths=[unquote(target, errors="replace")], hosts=[host]),
-        secret_id=service.root_key.secret_id,
-        secret_key=service.root_key.secret_key,
-        start=now,
-        end=now + timedelta(minutes=5),
-    ).header
-    answer = send(service, "GET", target, bucket=bucket, signed=False, headers={"Authorization": authorization})
+    signature = authorization(service, "GET", unquote(target, errors="replace"), host_of(bucket))
+    answer = send(service, "GET", target, bucket=bucket, signed=False, headers={"Authorization": signature})
     assert answer[0] == status
     refusal(answer[2])
 
@@ -231,18 +230,11 @@ def test_upload_faults(service: Server, new_bucket: Callable[[], str]) -> None:
 
 def _cut_upload(service: Server, bucket: str) -> None:
     """Announce 1000 bytes, send 10, hang up."""
-    host = f"{bucket}.cos.{REGION}.myqcloud.com"
-    now = datetime.now(UTC)
-    authorization = sign(
-        SignedRequest(method="PUT", paths=["/k"], hosts=[host]),
-        secret_id=service.root_key.secret_id,
-        secret_key=service.root_key.secret_key,
-        start=now,
-        end=now + timedelta(minutes=5),
-    ).header
+    host = host_of(bucket)
+    fields = {"Host": host, "Authorization": authorization(service, "PUT", "/k", host), "Content-Length": "1000"}
+    head = "PUT /k HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     with socket.create_connection(("127.0.0.1", service.port)) as connection:
-        head = f"PUT /k HTTP/1.1\r\nHost: {host}\r\nAuthorization: {authorization}\r\nContent-Length: 1000\r\n\r\n"
-        connection.sendall(head.encode() + b"0123456789")
+        connection.sendall(f"{head}\r\n0123456789".encode())
     time.sleep(0.5)
 
 
