@@ -5,7 +5,11 @@ The codes are those of Cloud Infinite's and COS's error tables (CI: "Error codes
 Services raise them without knowing HTTP or XML; ``sordino.api`` is the only place that renders them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class ServiceError(Exception):
@@ -15,13 +19,15 @@ class ServiceError(Exception):
         status: HTTP status, 400-599.
         code: protocol code, e.g. ``NoSuchKey``.
         message: what went wrong and what to do, shown to the client.
+        headers: header fields that the reply must carry, e.g. ``Allow``.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] = _NO_HEADERS) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.headers = headers
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.status}, {self.code!r}, {self.message!r})"
@@ -35,9 +41,9 @@ class ErrorKind:
     code: str
     message: str
 
-    def __call__(self, message: str | None = None) -> ServiceError:
+    def __call__(self, message: str | None = None, headers: Mapping[str, str] = _NO_HEADERS) -> ServiceError:
         """Make the exception to raise, with ``message`` in place of the default."""
-        return ServiceError(self.status, self.code, message or self.message)
+        return ServiceError(self.status, self.code, message or self.message, headers)
 
 
 # Request
@@ -74,7 +80,6 @@ SIGNATURE_DOES_NOT_MATCH = ErrorKind(403, "SignatureDoesNotMatch", "The signatur
 
 # Buckets and objects
 INVALID_BUCKET_NAME = ErrorKind(400, "InvalidBucketName", "A bucket is named <name>-<APPID>: a-z, 0-9 and '-'.")
-INVALID_OBJECT_NAME = ErrorKind(400, "InvalidObjectName", "The object key is not valid.")
 KEY_TOO_LONG = ErrorKind(400, "KeyTooLong", "An object key has at most 850 bytes of UTF-8.")
 ENTITY_TOO_LARGE = ErrorKind(400, "EntityTooLarge", "The object is larger than one upload may be.")
 BAD_DIGEST = ErrorKind(400, "BadDigest", "The body does not match its Content-MD5.")
@@ -89,7 +94,6 @@ INVALID_RANGE = ErrorKind(416, "InvalidRange", "The range lies outside the objec
 
 # Jobs
 RESOURCE_NOT_FOUND = ErrorKind(400, "ResourceNotFound", "The input object does not exist.")
-RESOURCE_ACCESS_DENIED = ErrorKind(400, "ResourceAccessDenied", "The input object may not be read.")
 RESOURCE_DOWNLOAD_FAILED = ErrorKind(400, "ResourceDownloadFailed", "The input object could not be read.")
 RESOURCE_NOT_SUPPORTED = ErrorKind(
     400, "ResourceNotSupported", "The input is not an audio or video file that can be read."

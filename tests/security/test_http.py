@@ -1,9 +1,11 @@
 """What hostile and careless clients send: each gets a complete refusal, never a 5xx, a stack trace or a hang."""
 
+import hashlib
 import http.client
 import socket
 import time
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
@@ -24,7 +26,7 @@ def send(
     bucket: str | None = None,
     kind: str = "cos",
     body: bytes = b"",
-    headers: dict[str, str] | None = None,
+    headers: Mapping[str, str | list[str]] | None = None,
     signed: bool = True,
     secret_key: str | None = None,
     shift: timedelta = timedelta(),
@@ -32,7 +34,8 @@ def send(
 ) -> tuple[int, dict[str, str], bytes]:
     """One raw request over its own connection; the status, the headers as sent and the body."""
     host = host_of(bucket, kind) if bucket else f"127.0.0.1:{service.port}"
-    fields = {"Host": host, "Content-Length": str(len(body))} | (headers or {})
+    fields: dict[str, str | list[str]] = {"Host": host, "Content-Length": str(len(body))}
+    fields |= headers or {}
     if signed:
         fields["Authorization"] = authorization(
             service, method, path.partition("?")[0], host if bucket else None, query, secret_key=secret_key, shift=shift
@@ -41,7 +44,8 @@ def send(
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in fields.items():
-            connection.putheader(name, value)
+            for one in [value] if isinstance(value, str) else value:
+                connection.putheader(name, one)
         connection.endheaders(body)
         reply = connection.getresponse()
         return reply.status, dict(reply.getheaders()), reply.read()
@@ -271,6 +275,9 @@ def test_conditions(service: Server, new_bucket: Callable[[], str]) -> None:
         ({"Range": "bytes=9-"}, 416),
         ({"Range": "bytes=-2"}, 206),
         ({"Range": "lines=1-2"}, 200),
+        ({"Range": "bytes=0-1", "If-Range": etag}, 206),
+        ({"Range": "bytes=0-1", "If-Range": '"other"'}, 200),
+        ({"If-Modified-Since": f"Fri, 01 Jan {'9' * 30} 00:00:00 GMT"}, 200),
     ]
     for headers, status in cases:
         assert send(service, "GET", "/k", bucket=bucket, headers=headers)[0] == status, headers
@@ -287,3 +294,89 @@ def test_objects_named_like_probes(service: Server, new_bucket: Callable[[], str
     bucket = new_bucket()
     send(service, "PUT", "/healthz", bucket=bucket, body=b"mine")
     assert send(service, "GET", "/healthz", bucket=bucket)[2] == b"mine"
+
+
+def test_refusals_carry_their_headers(service: Server, new_bucket: Callable[[], str]) -> None:
+    """405 tells the methods there are, 416 the size of the object."""
+    bucket = new_bucket()
+    send(service, "PUT", "/k", bucket=bucket, body=b"hello")
+    assert "DELETE" in send(service, "PATCH", "/k", bucket=bucket)[1]["Allow"]
+    outside = send(service, "GET", "/k", bucket=bucket, headers={"Range": "bytes=9-"})
+    assert outside[1]["Content-Range"] == "bytes */5"
+
+
+@pytest.mark.parametrize("name", ["x-cos-meta-a", "Range", "Content-MD5", "x-cos-acl", "If-Match"])
+def test_repeated_headers(service: Server, new_bucket: Callable[[], str], name: str) -> None:
+    """Which of two values of a header would count is not guessed."""
+    answer = send(service, "PUT", "/k", bucket=new_bucket(), headers={name: ["private", "private"]})
+    assert (answer[0], refusal(answer[2])["Code"]) == (400, "InvalidArgument")
+
+
+def test_headers_we_do_not_read_may_repeat(service: Server, new_bucket: Callable[[], str]) -> None:
+    """Proxies add such headers."""
+    headers = {"Via": ["1.1 a", "1.1 b"], "Accept": ["a/b", "c/d"]}
+    assert send(service, "PUT", "/k", bucket=new_bucket(), headers=headers)[0] == 200
+
+
+@pytest.mark.parametrize(("value", "status"), [("false", 200), ("true", 501)])
+def test_forbid_overwrite(service: Server, new_bucket: Callable[[], str], value: str, status: int) -> None:
+    """Only the value that asks for something is refused."""
+    answer = send(service, "PUT", "/k", bucket=new_bucket(), headers={"x-cos-forbid-overwrite": value})
+    assert answer[0] == status
+
+
+def test_reply_header_with_white_space(service: Server, new_bucket: Callable[[], str]) -> None:
+    """A ``response-*`` value with white space around it is refused; it used to end the connection."""
+    bucket = new_bucket()
+    send(service, "PUT", "/k", bucket=bucket, body=b"hello")
+    answer = send(service, "GET", "/k?response-cache-control=%20a", bucket=bucket)
+    assert refusal(answer[2])["Code"] == "InvalidArgument"
+
+
+def test_digest_of_a_job(service: Server, new_bucket: Callable[[], str]) -> None:
+    """The body of a job must be that of its Content-MD5; past this check the sample lacks its Operation."""
+    bucket = new_bucket()
+    digest = b64encode(hashlib.md5(JOB).digest()).decode()
+    for value, hint in ((digest, "Operation"), ("AAAAAAAAAAAAAAAAAAAAAA==", "Content-MD5"), ("zz", "Content-MD5")):
+        answer = send(service, "POST", "/jobs", bucket=bucket, kind="ci", body=JOB, headers={"Content-MD5": value})
+        told = refusal(answer[2])
+        assert (answer[0], told["Code"]) == (400, "InvalidArgument" if hint == "Operation" else "InvalidContent")
+        assert hint in told["Message"]
+
+
+def test_too_many_parameters(service: Server, new_bucket: Callable[[], str]) -> None:
+    """A query of thousands of parameters is refused."""
+    answer = send(service, "GET", "/?" + "&".join(["a"] * 5000), bucket=new_bucket())
+    assert (answer[0], refusal(answer[2])["Code"]) == (400, "InvalidArgument")
+
+
+def test_pages_of_buckets(service: Server, new_bucket: Callable[[], str]) -> None:
+    """``marker`` and ``max-keys`` walk through the account's buckets, each once and in order."""
+    made = {new_bucket() for _ in range(3)}
+    found: list[str] = []
+    marker: str | None = ""
+    while marker is not None:
+        page = ET.fromstring(send(service, "GET", f"/?max-keys=2&marker={marker}")[2])
+        names = [name.text or "" for name in page.findall("Buckets/Bucket/Name")]
+        assert 1 <= len(names) <= 2
+        assert page.findtext("IsTruncated") == ("true" if page.findtext("NextMarker") else "false")
+        found, marker = found + names, page.findtext("NextMarker")
+    assert found == sorted(set(found))
+    assert made <= set(found)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nA: " + b"x" * 70000]
+)
+def test_what_is_no_http(service: Server, raw: bytes) -> None:
+    """Malformed HTTP gets a complete refusal too, and the connection ends."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(raw)
+        reply = http.client.HTTPResponse(connection)
+        reply.begin()
+        told = refusal(reply.read())
+        assert (reply.status, told["Code"]) == (400, "InvalidArgument")
+        assert reply.headers["Content-Type"] == "application/xml"
+        assert reply.headers["x-cos-request-id"] == told["RequestId"]
+        assert reply.headers["Date"]
+        assert reply.headers["Server"] == "tencent-cos"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sordino.errors import ServiceError
-from sordino.wire.query import Query
+from sordino.wire.query import MAX_PAIRS, Query
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,14 @@ def test_broken_escapes_are_refused(raw):
     with pytest.raises(ServiceError) as refused:
         Query.parse(raw)
     assert refused.value.code == "InvalidURI"
+
+
+def test_the_number_of_pairs_is_limited():
+    """A query of very many parameters is refused before they are decoded."""
+    assert len(Query.parse(b"&".join([b"a"] * MAX_PAIRS)).pairs) == MAX_PAIRS
+    with pytest.raises(ServiceError) as refused:
+        Query.parse(b"&".join([b"a"] * (MAX_PAIRS + 1)))
+    assert refused.value.code == "InvalidArgument"
 
 
 def test_a_flag_is_there_with_or_without_an_equals_sign():

@@ -301,6 +301,18 @@ def test_times():
     assert reason(signed, request, now=END + second, skew=300) is Reason.EXPIRED
 
 
+def test_a_wrong_key_costs_one_encoding(monkeypatch):
+    """However many paths and hosts the client may have signed, each value is encoded once."""
+    request = SignedRequest(
+        method="GET", paths=("/a", "/b/a"), hosts=("h:1", "h"), headers=[(b"x-a", b"v1")], query=[("p", "v2")]
+    )
+    signed = sign(request)
+    encoded, encode = [], signature.encode
+    monkeypatch.setattr(signature, "encode", lambda text: encoded.append(text) or encode(text))
+    assert reason(signed, request, secret_key="other") is Reason.MISMATCH
+    assert (encoded.count(b"v1"), encoded.count(b"v2")) == (1, 1)
+
+
 def test_a_wrong_key_learns_nothing_about_the_times():
     """Out of its time and with a wrong key, a signature is called wrong, not expired."""
     request = SignedRequest(method="GET", paths=("/",))

@@ -14,6 +14,7 @@ from sordino import errors
 from sordino.api import health
 from sordino.api.auth import sign_in
 from sordino.api.call import Call, Services, xml
+from sordino.api.object_headers import refuse_repeated
 from sordino.api.operations import find
 from sordino.domain.ports import DatabaseUnavailableError
 from sordino.errors import ServiceError
@@ -58,7 +59,12 @@ class _Exchange:
         with structlog.contextvars.bound_contextvars(request_id=self._id):
             response = await self._respond()
             self._add_common_headers(response)
-            await response(scope, receive, _canonical(send))
+            try:
+                await response(scope, receive, _canonical(send))
+            except Exception:
+                # The server ends the connection; only here is it known whose reply it was.
+                log.exception("reply broke")
+                raise
             log.info(
                 "request",
                 method=self._request.method,
@@ -94,6 +100,7 @@ class _Exchange:
         return await self._call(address)
 
     async def _call(self, address: Address) -> Response:
+        refuse_repeated(self._request)
         services, now = self._services, self._services.clock.now()
         query = Query.parse(self._request.scope["query_string"])
         key = await sign_in(
@@ -118,7 +125,7 @@ class _Exchange:
     async def _refuse(self, refusal: ServiceError) -> Response:
         await self._drain()
         trace_id = new_trace_id()
-        headers = {f"x-{self._service.value}-trace-id": trace_id}
+        headers = {**refusal.headers, f"x-{self._service.value}-trace-id": trace_id}
         if self._request.method == "HEAD":
             return Response(status_code=refusal.status, headers=headers)
         body = render_error(

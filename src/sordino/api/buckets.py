@@ -11,6 +11,7 @@ from sordino.api.object_headers import private_only
 from sordino.wire.responses import render_bucket_list, render_object_list
 
 MAX_KEYS = 1000
+MAX_BUCKETS = 2000
 
 
 async def create_bucket(call: Call) -> Response:
@@ -40,7 +41,7 @@ async def list_objects(call: Call) -> Response:
     """``GET /`` on a bucket host."""
     bucket = await call.bucket()
     prefix, delimiter, marker = (call.query.get(name) or "" for name in ("prefix", "delimiter", "marker"))
-    max_keys, encoding = _max_keys(call), _encoding_type(call)
+    max_keys, encoding = _max_keys(call, MAX_KEYS), _encoding_type(call)
     listing = await call.services.objects.list(
         bucket.name, prefix=prefix, delimiter=delimiter, marker=marker, limit=max_keys
     )
@@ -58,17 +59,21 @@ async def list_objects(call: Call) -> Response:
 
 
 async def list_buckets(call: Call) -> Response:
-    """``GET /`` on the service host: the buckets of the signer's account, of one region if asked."""
-    region = call.query.get("region") or call.address.region
-    buckets = await call.services.buckets.list(call.key.account)
-    return xml(render_bucket_list([b for b in buckets if region in (None, b.region)], owner=call.key.account))
+    """``GET /`` on the service host: a page of the buckets of the signer's account, of one region if asked."""
+    region, marker = call.query.get("region") or call.address.region, call.query.get("marker") or ""
+    max_keys = _max_keys(call, MAX_BUCKETS)
+    buckets = sorted(await call.services.buckets.list(call.key.account), key=lambda bucket: bucket.name)
+    left = [bucket for bucket in buckets if region in (None, bucket.region) and bucket.name > marker]
+    page = left[:max_keys]
+    next_marker = page[-1].name if page and len(left) > len(page) else None
+    return xml(render_bucket_list(page, owner=call.key.account, marker=marker, next_marker=next_marker))
 
 
-def _max_keys(call: Call) -> int:
-    text = call.query.get("max-keys") or str(MAX_KEYS)
+def _max_keys(call: Call, most: int) -> int:
+    text = call.query.get("max-keys") or str(most)
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise errors.INVALID_ARGUMENT(f"max-keys is {text!r}; use 0 to {MAX_KEYS}.")
-    return min(int(text), MAX_KEYS)
+        raise errors.INVALID_ARGUMENT(f"max-keys is {text!r}; use 0 to {most}.")
+    return min(int(text), most)
 
 
 def _encoding_type(call: Call) -> bool:

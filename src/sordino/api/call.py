@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sordino import errors
+from sordino.api.body import chunks
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import AccessKey
 from sordino.domain.ports import Clock, Database
@@ -18,8 +19,7 @@ from sordino.storage.buckets import BucketStore
 from sordino.storage.objects import ObjectStore
 from sordino.wire.address import Address
 from sordino.wire.query import Query
-
-MAX_XML_BYTES = 1 << 20
+from sordino.wire.requests import MAX_BODY_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,20 +70,13 @@ class Call:
             )
         return bucket
 
-    async def body(self, limit: int = MAX_XML_BYTES) -> bytes:
-        """The whole body.
+    async def body(self) -> bytes:
+        """The whole body of a call that takes XML.
 
         Raises:
-            ServiceError: InvalidContent (413) when it has more than ``limit`` bytes.
+            ServiceError: InvalidContent (413) when it has more than ``MAX_BODY_BYTES``, RequestTimeOut, IncompleteBody.
         """
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in self.request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise errors.CONTENT_TOO_LARGE(f"The body may have {limit} bytes.")
-            chunks.append(chunk)
-        return b"".join(chunks)
+        return b"".join([chunk async for chunk in chunks(self.request, MAX_BODY_BYTES, errors.CONTENT_TOO_LARGE)])
 
 
 Handler = Callable[[Call], Awaitable[Response]]

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +26,24 @@ NOT_YET = (
     "x-cos-callback",
     "pic-operations",
 )
-_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
+# What these say by default, and is no wish for what is not offered.
+HARMLESS = {"x-cos-forbid-overwrite": "false"}
+_RANGE = re.compile(r"bytes=(?P<first>[0-9]*)-(?P<last>[0-9]*)", re.IGNORECASE)
+_READ_PREFIXES = ("x-cos-", "x-ci-", "content-", "if-")
+_READ = ("cache-control", "expires", "pic-operations", "range")
+
+
+def refuse_repeated(request: Request) -> None:
+    """Refuse a second header of a name the service reads: which of two values would count is not guessed.
+
+    Raises:
+        ServiceError: InvalidArgument.
+    """
+    seen: set[str] = set()
+    for name in request.headers:
+        if name in seen and (name in _READ or name.startswith(_READ_PREFIXES)):
+            raise errors.INVALID_ARGUMENT(f"The header {name} is given more than once; give it once.")
+        seen.add(name)
 
 
 def private_only(request: Request) -> None:
@@ -41,7 +59,7 @@ def private_only(request: Request) -> None:
 def refuse_not_yet(request: Request) -> None:
     """Refuse headers that would change what is stored and that this version does not offer."""
     for name in NOT_YET:
-        if request.headers.get(name):
+        if request.headers.get(name, "").lower() not in ("", HARMLESS.get(name)):
             raise errors.NOT_IMPLEMENTED(f"The header {name} is not offered yet.")
 
 
@@ -116,16 +134,32 @@ def span_of(header: str | None, size: int) -> Span:
     if match is None or not (match["first"] or match["last"]):
         return Span(0, size, partial=False)
     if not match["first"]:
-        start, end = max(size - int(match["last"]), 0), size
+        start, end = max(size - _number(match["last"]), 0), size
     else:
-        start, end = int(match["first"]), size
+        start, end = _number(match["first"]), size
         if match["last"]:
-            if int(match["last"]) < start:
+            if _number(match["last"]) < start:
                 return Span(0, size, partial=False)
-            end = min(int(match["last"]) + 1, size)
+            end = min(_number(match["last"]) + 1, size)
     if start >= end:
-        raise errors.INVALID_RANGE(f"The object has {size} bytes; the range {header} lies outside.")
+        raise errors.INVALID_RANGE(
+            f"The object has {size} bytes; the range lies outside.", {"Content-Range": f"bytes */{size}"}
+        )
     return Span(start, end, partial=True)
+
+
+def _number(digits: str) -> int:
+    """The number, or one larger than any object: Python refuses to read thousands of digits."""
+    significant = digits.lstrip("0") or "0"
+    return int(significant) if len(significant) <= 18 else sys.maxsize
+
+
+def range_of(headers: Mapping[str, str], stored: StoredObject) -> str | None:
+    """The Range header; None when there is none, or If-Range names another state of the object (RFC 9110 13.1.5)."""
+    state = headers.get("if-range")
+    if state and state != f'"{stored.etag}"' and _date(state) != _modified(stored):
+        return None
+    return headers.get("range")
 
 
 def not_modified(headers: Mapping[str, str], stored: StoredObject) -> bool:
@@ -158,7 +192,7 @@ def _date(value: str | None) -> datetime | None:
         return None
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year or zone that has too many digits
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
@@ -173,6 +207,8 @@ def overrides(query: Query) -> dict[str, str]:
     wanted = {f"response-{name.lower()}": name for name in names}
     found = {wanted[key]: value for key, value in query if key in wanted and value}
     for name, value in found.items():
-        if not value.isprintable() or not value.isascii():
-            raise errors.INVALID_ARGUMENT(f"response-{name.lower()} must be printable ASCII.")
+        if not value.isprintable() or not value.isascii() or value != value.strip():
+            raise errors.INVALID_ARGUMENT(
+                f"response-{name.lower()} must be printable ASCII without white space around it."
+            )
     return found

@@ -3,13 +3,13 @@
 https://cloud.tencent.com/document/product/436 ("Object operations")
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from sordino import errors
 from sordino.api import object_headers as fields
+from sordino.api.body import chunks
 from sordino.api.call import Call
 from sordino.domain.bucket import MAX_KEY_BYTES, StoredObject
 from sordino.storage.objects import Upload
@@ -32,8 +32,10 @@ async def put_object(call: Call) -> Response:
         storage_class=fields.storage_class_of(request),
         md5=fields.md5_of(request),
     )
-    limit = call.services.settings.max_object_bytes
-    stored = await call.services.objects.put(upload, _chunks(request, limit))
+    if not {"content-length", "transfer-encoding"} & set(request.headers):
+        raise errors.MISSING_CONTENT_LENGTH()
+    body = chunks(request, call.services.settings.max_object_bytes, errors.ENTITY_TOO_LARGE)
+    stored = await call.services.objects.put(upload, body)
     return Response(status_code=200, headers=_digest_headers(stored))
 
 
@@ -42,7 +44,7 @@ async def get_object(call: Call) -> Response:
     stored, headers = await _found(call)
     if fields.not_modified(call.request.headers, stored):
         return Response(status_code=304, headers=headers)
-    span = fields.span_of(call.request.headers.get("range"), stored.size)
+    span = fields.span_of(fields.range_of(call.request.headers, stored), stored.size)
     headers |= {"Content-Type": stored.content_type, **fields.overrides(call.query)}
     headers["Content-Length"] = str(span.end - span.start)
     if span.partial:
@@ -93,22 +95,3 @@ def _object_headers(stored: StoredObject) -> dict[str, str]:
 
 def _digest_headers(stored: StoredObject) -> Mapping[str, str]:
     return {"ETag": f'"{stored.etag}"', "x-cos-hash-crc64ecma": str(stored.crc64)}
-
-
-async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """The body, refused when it is longer than ``limit`` or ends before it should."""
-    length = request.headers.get("content-length")
-    if length is None and "transfer-encoding" not in request.headers:
-        raise errors.MISSING_CONTENT_LENGTH()
-    if length is not None and int(length) > limit:
-        raise errors.ENTITY_TOO_LARGE(f"The object has {length} bytes; at most {limit}.")
-    size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise errors.ENTITY_TOO_LARGE(f"The object has more than {limit} bytes.")
-            if chunk:
-                yield chunk
-    except ClientDisconnect:
-        raise errors.INCOMPLETE_BODY() from None

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 MAX_KEY_BYTES = 850
-MAX_OBJECT_BYTES = 5 * 1024**3
 MAX_METADATA_BYTES = 2048
 MAX_HOST_LABEL = 60
 

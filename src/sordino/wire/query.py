@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from sordino.errors import INVALID_ARGUMENT
 from sordino.wire import percent
 
+MAX_PAIRS = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -27,8 +29,11 @@ class Query:
             raw: the query as received, without the ``?``.
 
         Raises:
-            ServiceError: ``InvalidURI`` for a broken escape, text that is not UTF-8, or a NUL.
+            ServiceError: ``InvalidURI`` for a broken escape, text that is not UTF-8, or a NUL; ``InvalidArgument`` for
+                more than ``MAX_PAIRS``, so that no request costs much before its signature is known to be good.
         """
+        if raw.count(b"&") >= MAX_PAIRS:
+            raise INVALID_ARGUMENT(f"The query has more than {MAX_PAIRS} parameters.")
         return cls(tuple(_split(field) for field in raw.split(b"&") if field))
 
     def __iter__(self) -> Iterator[tuple[str, str]]:

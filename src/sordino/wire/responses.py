@@ -89,19 +89,26 @@ def render_object_list(
     return xml.document("ListBucketResult", [*asked, *page, *objects, *prefixes])
 
 
-def render_bucket_list(buckets: Sequence[Bucket], *, owner: Account) -> bytes:
+def render_bucket_list(
+    buckets: Sequence[Bucket], *, owner: Account, marker: str = "", next_marker: str | None = None
+) -> bytes:
     """The reply of GET Service (List Buckets); ``Buckets`` is there even when empty, the Python SDK needs it.
 
     Args:
         buckets: in the order to show.
         owner: whose buckets they are.
+        marker: as asked; empty for none.
+        next_marker: the last name of a page that more buckets follow, else None.
     """
     identity = [("ID", f"qcs::cam::uin/{owner.uin}:uin/{owner.uin}"), ("DisplayName", owner.uin)]
     rows = [
         ("Bucket", [("Name", bucket.name), ("Location", bucket.region), ("CreationDate", iso_time(bucket.created_at))])
         for bucket in buckets
     ]
-    return xml.document("ListAllMyBucketsResult", [("Owner", identity), ("Buckets", rows)])
+    page: list[xml.Node] = [("Marker", marker), ("IsTruncated", "false" if next_marker is None else "true")]
+    if next_marker is not None:
+        page.append(("NextMarker", next_marker))
+    return xml.document("ListAllMyBucketsResult", [("Owner", identity), ("Buckets", rows), *page])
 
 
 def ci_time(at: datetime | None, zone: tzinfo = CI_ZONE) -> str:

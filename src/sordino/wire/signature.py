@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import product
+from operator import itemgetter
 from urllib.parse import quote, unquote
 
 MAX_AUTHORIZATION = 8192
@@ -282,32 +283,53 @@ def http_string(
         header_list: names of the signed headers.
         param_list: names of the signed parameters.
     """
-    parameters = _format(param_list, request.query)
-    headers = _format(header_list, _headers(request, host))
-    return f"{request.method.lower()}\n{path}\n{parameters}\n{headers}\n"
+    return _Encoded.of(request, header_list=header_list, param_list=param_list).http_string(path, host)
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """The listed parts of a request, encoded: the costly half of an HTTP string, the same for every path and host."""
+
+    method: str
+    parameters: str
+    headers: Sequence[tuple[str, str]]
+    host_listed: bool
+
+    @classmethod
+    def of(cls, request: SignedRequest, *, header_list: Iterable[str], param_list: Iterable[str]) -> "_Encoded":
+        names = _listed(header_list)
+        others = [pair for pair in request.headers if pair[0].lower() != b"host"]
+        parameters = _join(_encode_pairs(_listed(param_list), request.query))
+        return cls(request.method.lower(), parameters, _encode_pairs(names - {"host"}, others), "host" in names)
+
+    def http_string(self, path: str, host: str | None) -> str:
+        place = [("host", encode(host or ""))] * self.host_listed
+        headers = _join(sorted([*self.headers, *place], key=itemgetter(0)))
+        return f"{self.method}\n{path}\n{self.parameters}\n{headers}\n"
 
 
 def _candidates(authorization: Authorization, secret_key: str, request: SignedRequest) -> list[str]:
     """The signatures this request may carry: one for each path and host the client may have meant."""
-    lists = {"header_list": authorization.header_list, "param_list": authorization.param_list}
-    places = product(request.paths, request.hosts or (None,))
-    texts = {http_string(request, path, host, **lists) for path, host in places}
+    encoded = _Encoded.of(request, header_list=authorization.header_list, param_list=authorization.param_list)
+    texts = {encoded.http_string(path, host) for path, host in product(request.paths, request.hosts or (None,))}
     return [_sign_text(text, secret_key, authorization.key_time) for text in texts]
 
 
-def _headers(request: SignedRequest, host: str | None) -> list[tuple[str | bytes, bytes]]:
-    headers: list[tuple[str | bytes, bytes]] = [pair for pair in request.headers if pair[0].lower() != b"host"]
-    return headers if host is None else [*headers, ("host", host.encode())]
+def _listed(names: Iterable[str]) -> set[str]:
+    return {_canonical(unquote(name)) for name in names}
 
 
-def _format(listed: Iterable[str], pairs: Iterable[tuple[str | bytes, str | bytes]]) -> str:
-    """``name=value`` of the listed names, encoded, names in order, the values of one name in order."""
-    names = {_canonical(unquote(name)) for name in listed}
+def _encode_pairs(names: set[str], pairs: Iterable[tuple[str | bytes, str | bytes]]) -> list[tuple[str, str]]:
+    """The pairs of the listed names, encoded, names in order, the values of one name in order."""
     values: dict[str, list[bytes]] = {name: [] for name in names}
     for name, value in pairs:
         if (canonical := _canonical(name)) in names:
             values[canonical].append(value.encode() if isinstance(value, str) else value)
-    return "&".join(f"{name}={encode(value)}" for name in sorted(names) for value in sorted(values[name]) or [b""])
+    return [(name, encode(value)) for name in sorted(names) for value in sorted(values[name]) or [b""]]
+
+
+def _join(pairs: Iterable[tuple[str, str]]) -> str:
+    return "&".join(f"{name}={value}" for name, value in pairs)
 
 
 def _canonical(name: str | bytes) -> str:

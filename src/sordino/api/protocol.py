@@ -1,0 +1,77 @@
+"""HTTP/1.1 as uvicorn speaks it, with a time limit on request heads and refusals in the protocol's own form."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import h11
+import structlog
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sordino import errors
+from sordino.api.app import SERVERS
+from sordino.wire.address import Service
+from sordino.wire.ids import new_request_id, new_trace_id
+from sordino.wire.responses import http_date, render_error
+
+log = structlog.get_logger(__name__)
+
+HEAD_SECONDS = 30.0
+
+
+class Protocol(H11Protocol):
+    """One connection of a client.
+
+    h11 alone keeps the case of header names, which the official Python SDK needs.
+
+    uvicorn's own timer ends a connection that is quiet after a reply, but stops with the first byte of the next
+    request and does not run before the first one: a head that never ends would hold the connection for ever.
+    """
+
+    _head_timer: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Start to wait for the first request."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._end_unless_answering)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Clean up."""
+        self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Start to wait for the next request; what is left of the last one's body counts as part of it."""
+        self._head_timer.cancel()
+        super().on_response_complete()
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._end_unless_answering)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """Refuse what is no HTTP, unless a reply is under way or may have no body; hang up."""
+        state = self.conn.our_state
+        if state is h11.IDLE or (state is h11.SEND_RESPONSE and self.scope["method"] != "HEAD"):
+            self._refuse()
+        self.transport.close()
+
+    def _end_unless_answering(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.timeout_keep_alive_handler()
+
+    def _refuse(self) -> None:
+        now = datetime.now(UTC)
+        request_id, trace_id = new_request_id(now), new_trace_id()
+        refusal = errors.INVALID_ARGUMENT("The request is not valid HTTP/1.1, or its head is too large.")
+        # No address was read, so it is told in COS's way, which every SDK reads.
+        body = render_error(Service.COS, refusal, resource="/", request_id=request_id, trace_id=trace_id)
+        headers = {
+            "Date": http_date(now),
+            "Server": SERVERS[Service.COS],
+            "Content-Type": "application/xml",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            "x-cos-request-id": request_id,
+            "x-cos-trace-id": trace_id,
+        }
+        response = h11.Response(status_code=refusal.status, headers=list(headers.items()), reason=b"Bad Request")
+        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        log.info("refused", request_id=request_id, code=refusal.code, message=refusal.message)

@@ -1,0 +1,171 @@
+"""Limits on slow and broken connections, and what is logged of them, without a whole service."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
+import uvicorn
+from starlette.requests import Request
+
+from sordino import errors
+from sordino.api import body, health, protocol
+from sordino.api.app import Application
+from sordino.errors import ServiceError
+from sordino.wire.address import resolve
+
+BUCKET = "main-1250000000"
+
+
+def request_of(*messages: dict[str, Any], length: int | None = None) -> Request:
+    """A request whose body comes in these messages and then stalls."""
+    left = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        for message in left:
+            return message
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    headers = [] if length is None else [(b"content-length", str(length).encode())]
+    return Request({"type": "http", "method": "PUT", "path": "/", "headers": headers}, receive)
+
+
+def part(content: bytes, more: bool = True) -> dict[str, Any]:
+    """One message of a body."""
+    return {"type": "http.request", "body": content, "more_body": more}
+
+
+async def read(request: Request, limit: int = 10) -> bytes:
+    """The body as the service reads it."""
+    return b"".join([chunk async for chunk in body.chunks(request, limit, errors.ENTITY_TOO_LARGE)])
+
+
+async def test_whole_body() -> None:
+    """A body within its limits is read to its end."""
+    assert await read(request_of(part(b"12345"), part(b""), part(b"67890", more=False), length=10)) == b"1234567890"
+
+
+@pytest.mark.parametrize(
+    ("messages", "length", "code"),
+    [
+        ([part(b"1")], 5, "RequestTimeOut"),
+        ([part(b"1"), {"type": "http.disconnect"}], 5, "IncompleteBody"),
+        ([part(b"1" * 11)], None, "EntityTooLarge"),
+        ([], 11, "EntityTooLarge"),
+    ],
+)
+async def test_refused_bodies(
+    monkeypatch: pytest.MonkeyPatch, messages: list[dict[str, Any]], length: int | None, code: str
+) -> None:
+    """A body that stalls, ends early or is too large is refused."""
+    monkeypatch.setattr(body, "SILENCE_SECONDS", 0.05)
+    with pytest.raises(ServiceError) as refusal:
+        await asyncio.wait_for(read(request_of(*messages, length=length)), 5)
+    assert refusal.value.code == code
+
+
+@asynccontextmanager
+async def listening(application: Callable[..., Awaitable[None]]) -> AsyncIterator[int]:
+    """The port of an application that is served as the real one is."""
+    config = uvicorn.Config(application, http=protocol.Protocol, lifespan="off", log_config=None, ws="none")
+    config.load()
+    state = uvicorn.server.ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: protocol.Protocol(config, state, {}), "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+
+
+async def slow_hello(scope: Any, receive: Any, send: Any) -> None:
+    """Answers a while after the limit on heads has passed."""
+    await asyncio.sleep(0.4)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", GET, POST], ids=["first", "second", "rest of a body"])
+async def test_a_head_that_never_ends(monkeypatch: pytest.MonkeyPatch, before: bytes) -> None:
+    """A client that trickles a head, or the rest of a body nobody reads, is hung up on; slow answers are not."""
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
+    async with listening(slow_hello) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        if before:
+            writer.write(before)
+            await reader.readuntil(b"hello")
+        writer.write(b"G")
+        async with asyncio.timeout(3):
+            assert await reader.read() == b""
+        writer.close()
+
+
+class BrokenError(Exception):
+    """A connection that fails while a reply is sent."""
+
+
+async def test_a_reply_that_breaks_is_logged_with_its_request() -> None:
+    """What fails after the handler's end is found by the request's id."""
+    settings = SimpleNamespace(default_bucket=None, ci_on_any_host=True)
+    services: Any = SimpleNamespace(
+        settings=settings, clock=SimpleNamespace(now=lambda: datetime.now(UTC)), database=None
+    )
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/healthz",
+        "raw_path": b"/healthz",
+        "query_string": b"",
+        "headers": [],
+    }
+
+    async def send(message: Any) -> None:
+        raise BrokenError
+
+    merge = structlog.contextvars.merge_contextvars
+    with structlog.testing.capture_logs(processors=[merge]) as entries, pytest.raises(BrokenError):
+        await Application(services)(scope, request_of().receive, send)
+    assert [entry["event"] for entry in entries if entry["request_id"]] == ["reply broke"]
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "answers"),
+    [
+        ("127.0.0.1", "/healthz", True),
+        ("service.cos.myqcloud.com", "/healthz", True),
+        ("127.0.0.1", f"/{BUCKET}/healthz", False),
+        (f"{BUCKET}.cos.ap-guangzhou.myqcloud.com", "/healthz", False),
+        ("127.0.0.1", "/other", False),
+    ],
+)
+@pytest.mark.parametrize("default_bucket", [None, BUCKET])
+async def test_probes_where_no_bucket_is_named(host: str, path: str, answers: bool, default_bucket: str | None) -> None:
+    """A default bucket does not hide the probes, and the probes hide no object of a named bucket."""
+    address = resolve(host, path.encode(), default_bucket=default_bucket, ci_on_any_host=True)
+    unused: Any = None
+    assert (await health.answer(address, unused) is not None) == answers
+
+
+async def test_not_ready() -> None:
+    """What is wrong is told without claiming to know which of the two causes it is."""
+
+    async def ready() -> bool:
+        return False
+
+    database: Any = SimpleNamespace(ready=ready)
+    address = resolve("127.0.0.1", b"/readyz", default_bucket=None, ci_on_any_host=True)
+    answer = await health.answer(address, database)
+    assert answer is not None
+    assert answer.status_code == 503
+    assert b"schema" in answer.body
