@@ -14,6 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-dep
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "The virtual environment is made with python3, or with the one you name: make setup PYTHON=python3.12"
 
 setup: $(STAMP) ## Prepare .venv from the hashed lock files (quick when nothing changed)
 
@@ -25,8 +26,11 @@ $(STAMP): requirements/build.lock $(LOCKS) pyproject.toml
 	$(PIP) --editable .
 	@touch $@
 
+# As environment variables of the recipe, so that the shell takes quotes and dollar signs of a file's name as they are.
+demo: override export INPUT := $(value INPUT)
+demo: override export OUTPUT := $(value OUTPUT)
 demo: setup ## The main job end to end with the official SDK: make demo [INPUT=file] [OUTPUT=dir]
-	$(BIN)/python scripts/demo.py $(if $(INPUT),--input "$(INPUT)") $(if $(OUTPUT),--output "$(OUTPUT)")
+	$(BIN)/python scripts/demo.py $${INPUT:+--input="$$INPUT"} $${OUTPUT:+--output="$$OUTPUT"}
 
 test: setup ## Run the whole test suite
 	$(BIN)/python -m pytest
@@ -48,11 +52,10 @@ docs: setup ## Write the generated reference pages
 bench-speed: setup ## Compare the denoiser's speed with the public streaming runtime
 	$(BIN)/sordino bench speed
 
-chaos: setup ## Kill workers at random while jobs run, and count the results
+chaos: setup ## Kill workers at random while jobs run, and count the results (about two minutes)
 	$(BIN)/python scripts/chaos.py
 
-lock: setup ## Resolve the dependencies anew into requirements/
-	$(BIN)/python -m pip install --quiet uv
+lock: setup ## Pin what pyproject.toml asks for in requirements/; pins that still fit stay (data.lock is kept by hand)
 	$(COMPILE) --group build --output-file requirements/build.lock
 	$(COMPILE) --group dev --extra demo pyproject.toml --output-file requirements/dev.lock
 

@@ -12,6 +12,8 @@ from measure import Dnsmos, Samples, dnsmos, find_dnsmos_model, loud_level, nois
 
 RATE: Final = 16000
 """Sample rate of both sides, Hz."""
+SHORTEST_SECONDS: Final = 1.0
+"""What is shorter is not scored by DNSMOS, which would hear it over and over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,7 @@ class Findings:
         samples: float32, shape (n,), at `RATE`.
         noise: noise floor, dBFS.
         loud: level of the loud parts, dBFS.
-        mos: None where the model of DNSMOS is not installed.
+        mos: None where the model of DNSMOS is not installed, and for less than `SHORTEST_SECONDS`.
     """
 
     samples: Samples
@@ -49,7 +51,8 @@ def measure(path: Path) -> Findings:
         wave.Error: it is not a WAV file of integers.
         ValueError: it has another rate, width or number of channels.
     """
-    samples, model = _read(path), find_dnsmos_model()
+    samples = _read(path)
+    model = find_dnsmos_model() if len(samples) >= SHORTEST_SECONDS * RATE else None
     return Findings(
         samples=samples,
         noise=noise_floor(samples, RATE),

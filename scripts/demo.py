@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import sordino
-from comparison import RATE, Findings, measure, table
+from comparison import RATE, SHORTEST_SECONDS, Findings, measure, table
 from server import REGION, START_SECONDS, Server, ServerError, exit_on_sigterm, start_server
 from sordino.cli.bench import sample_file
 from spectrogram import draw
@@ -62,8 +62,7 @@ def main() -> int:
     exit_on_sigterm()
     try:
         source = options.input or sample_file()
-        if not source.is_file():
-            raise DemoError(f"There is no file {source}. Name one: make demo INPUT=file")
+        _check(source)
         options.output.mkdir(parents=True, exist_ok=True)
         _run(source, options.output, about=None if options.input else ABOUT)
     except KeyboardInterrupt:
@@ -81,6 +80,13 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _check(source: Path) -> None:
+    if source.is_dir():
+        raise DemoError(f"{source} is a directory. Name a file: make demo INPUT=file")
+    if not source.is_file():
+        raise DemoError(f"There is no file {source}. Name one: make demo INPUT=file")
+
+
 def _run(source: Path, output: Path, about: str | None) -> None:
     story = Story()
     story.say(f"Recording: {source.name}" + (f" ({about})" if about else ""))
@@ -88,7 +94,7 @@ def _run(source: Path, output: Path, about: str | None) -> None:
     with start_server() as server:
         try:
             seconds = _job(story, server, source, clean)
-        except (CosClientError, CosServiceError, ServerError, DemoError) as error:
+        except (CosClientError, CosServiceError, ServerError) as error:
             raise DemoError(f"{error}\nThe last lines of the server's log:\n{server.log_tail()}") from error
     story.step("Stop", "the server has stopped and its data are gone")
     # The same path with the engine that removes nothing: what the job heard, one channel at 16 kHz.
@@ -170,6 +176,11 @@ def _conclude(story: Story, before: Findings, after: Findings, seconds: float) -
     story.say()
     story.show(table(before, after))
     story.say()
+    if before.seconds < SHORTEST_SECONDS:
+        story.say(
+            f"DNSMOS and the speed were left out: for less than {SHORTEST_SECONDS:g} s of sound they mean nothing."
+        )
+        return
     if before.mos is None:
         story.say("DNSMOS was left out: its model comes with the wheel speechmos, which `make setup` installs.")
     story.say(

@@ -153,7 +153,8 @@ def coverage_page() -> str:
     heads = ("Call", "Method", "Address", "Answered")
     return _page(
         "API coverage",
-        "*Not yet* means that the call is known and refused with `NotImplemented` (501) and a message, never ignored.",
+        "*Not yet* means that the call or element is known and refused with `NotImplemented` (501) and a message. "
+        "Elements that the protocol does not know are ignored.",
         "\n\n".join(
             (
                 "## Cloud Infinite",

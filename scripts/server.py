@@ -117,8 +117,17 @@ class Server:
         return [child for child in alive if "--lifeline" in child.cmdline()]
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines of the log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        """The last lines of the log, without those that carry the root key: the first start announces it."""
+        secrets = self._secrets()
+        said = self.log.read_text(errors="replace").splitlines()
+        return "\n".join([line for line in said if not any(secret in line for secret in secrets)][-lines:])
+
+    def _secrets(self) -> tuple[str, ...]:
+        try:
+            key = self.root_key
+        except FileNotFoundError:  # it has not come to making one
+            return ()
+        return key.secret_id, key.secret_key
 
     def check(self) -> None:
         """Make sure that it still runs.

@@ -15,16 +15,28 @@ from sordino.version import __version__
 
 if TYPE_CHECKING:
     from sordino.audio.arrays import denoise
-    from sordino.audio.errors import MediaError, MediaReason
+    from sordino.audio.errors import MediaError, MediaReason, OrderError
     from sordino.audio.order import Report
     from sordino.audio.process import denoise_file
+    from sordino.denoisers import UnknownDenoiserError
 
-__all__ = ["MediaError", "MediaReason", "Report", "__version__", "denoise", "denoise_file"]
+__all__ = [
+    "MediaError",
+    "MediaReason",
+    "OrderError",
+    "Report",
+    "UnknownDenoiserError",
+    "__version__",
+    "denoise",
+    "denoise_file",
+]
 
 _HOMES = {
     "MediaError": "sordino.audio.errors",
     "MediaReason": "sordino.audio.errors",
+    "OrderError": "sordino.audio.errors",
     "Report": "sordino.audio.order",
+    "UnknownDenoiserError": "sordino.denoisers",
     "denoise": "sordino.audio.arrays",
     "denoise_file": "sordino.audio.process",
 }

@@ -12,7 +12,9 @@ from sordino.adapters.clock import SystemClock
 from sordino.adapters.media import ProcessMedia
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.migrate import migrate
-from sordino.adapters.tasks import EngineTasks, EngineWorker, engine
+from sordino.adapters.takeover import Takeover
+from sordino.adapters.tasks import EngineTasks, engine
+from sordino.adapters.worker import EngineWorker
 from sordino.api.app import Application
 from sordino.api.call import Services
 from sordino.domain.identity import AccessKey
@@ -26,6 +28,9 @@ from sordino.storage.buckets import BucketStore
 from sordino.storage.objects import ObjectStore
 from sordino.storage.sweep import Sweep
 from sordino.wire.ids import new_job_id, new_queue_id
+
+# One for the job, one for each of heartbeat, takeover and sweep; they need one only now and then.
+WORKER_CONNECTIONS = 4
 
 
 class NoDatabaseError(Exception):
@@ -46,12 +51,14 @@ class Worker:
     """A worker process: jobs one at a time, and the upkeep beside them."""
 
     engine: EngineWorker
+    takeover: Takeover
     sweep: Sweep
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.run())
+            group.create_task(self.takeover.run())
             group.create_task(self.sweep.run())
 
 
@@ -70,17 +77,16 @@ def database_url(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def open_foundation(settings: Settings) -> AsyncIterator[Foundation]:
-    """Connect to the database and the blob store."""
-    dsn, schema = database_url(settings), settings.database_schema
-    app = engine(dsn, schema)
+async def open_foundation(settings: Settings, connections: int | None = None) -> AsyncIterator[Foundation]:
+    """Connect to the database, with at most so many connections, and to the blob store."""
+    app = engine()
     database = PostgresDatabase(
-        dsn,
-        schema=schema,
-        max_connections=settings.database_connections,
+        database_url(settings),
+        schema=settings.database_schema,
+        max_connections=connections or settings.database_connections,
         tasks=lambda connection: EngineTasks(app, connection),
     )
-    async with database, app.open_async():
+    async with database, app.open_async(database.pool):
         yield Foundation(database, ObstoreBlobs(settings.blobs), app)
 
 
@@ -118,9 +124,10 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
         max_seconds=settings.max_input_seconds,
         memory_bytes=settings.media_memory_bytes,
         cpu_seconds=settings.media_cpu_seconds,
+        wall_seconds=settings.job_wall_seconds,
     )
     media.warm()
-    async with open_foundation(settings) as base:
+    async with open_foundation(settings, min(settings.database_connections, WORKER_CONNECTIONS)) as base:
         pipeline = Pipeline(
             database=base.database,
             objects=ObjectStore(database=base.database, blobs=base.blobs, clock=clock),
@@ -135,9 +142,11 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
         yield Worker(
             engine=EngineWorker(
                 app=base.app,
+                clock=clock,
                 run_job=pipeline.run,
                 heartbeat=settings.heartbeat_seconds,
                 silence=settings.stalled_seconds,
             ),
+            takeover=Takeover(app=base.app, database=base.database, clock=clock, silence=settings.stalled_seconds),
             sweep=Sweep(database=base.database, blobs=base.blobs, clock=clock),
         )

@@ -18,7 +18,8 @@ def configure(form: Literal["auto", "text", "json"], level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=not text),
     ]
     ending: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Not the renderer's own tracebacks: they show local variables, and among those are keys and passwords.
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if text
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     )

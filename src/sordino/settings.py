@@ -1,12 +1,28 @@
 """Every setting: type, unit, default, one line of help. The reference page docs/reference/settings.md is generated from here."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import platformdirs
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sordino.domain.bucket import split_bucket
+
+PREFIX: Final = "SORDINO_"
+
+SECRETS: Final = frozenset({"database_url", "blobs_url"})
+"""Settings that may hold a password: no message shows their value."""
+
+BEATS_OF_SILENCE: Final = 3
+"""Heartbeats that a living worker may miss, at the least, before it counts as dead."""
+
+# Of the root key's file, which is made to be read into a shell.
+_ROOT_KEY: Final = frozenset({"SORDINO_APPID", "SORDINO_UIN", "SORDINO_SECRET_ID", "SORDINO_SECRET_KEY"})
+_TESTS: Final = "SORDINO_TEST_"
+_STORES: Final = frozenset({"local", "s3", "azure", "gcs"})
 
 
 def default_data() -> Path:
@@ -19,7 +35,14 @@ def default_data() -> Path:
 class Settings(BaseSettings):
     """Read from the environment, ``SORDINO_`` before the upper-case name; command line options win over it."""
 
-    model_config = SettingsConfigDict(env_prefix="SORDINO_", frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        # "inf" and "nan" are floats, and no limit.
+        allow_inf_nan=False,
+    )
 
     data: Path = Field(
         default_factory=default_data, description="Directory of the embedded database, the objects and the root key."
@@ -36,7 +59,7 @@ class Settings(BaseSettings):
     database_connections: PositiveInt = Field(8, description="Connections each process holds at most.")
     blobs_url: str | None = Field(
         None,
-        description="Where the bytes of objects lie, as an obstore URL such as `file:///srv/blobs`. Empty: `blobs` in the data directory.",
+        description="Where the bytes of objects lie, as an obstore URL: `file:///srv/blobs`, `s3://bucket/prefix`, `az://...` or `gs://...`. Empty: `blobs` in the data directory.",
     )
     workers: PositiveInt = Field(
         default_factory=lambda: os.cpu_count() or 1,
@@ -47,7 +70,9 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9-]{1,40}$",
         description="Region of buckets created without one in the host name.",
     )
-    default_bucket: str | None = Field(None, description="Bucket of requests whose host and path name none.")
+    default_bucket: str | None = Field(
+        None, description="Bucket of requests whose host and path name none, `<name>-<APPID>`."
+    )
     ci_on_any_host: bool = Field(
         default=True,
         description="Take `/jobs`, `/template`, `/asrqueue` ... for CI calls on COS hosts too (the Python SDK's IP mode needs it); objects of these keys then cannot be reached through such a host.",
@@ -59,14 +84,20 @@ class Settings(BaseSettings):
         2 * 1024**3, description="Address space the media process of a job may add, bytes."
     )
     media_cpu_seconds: PositiveInt = Field(3600, description="CPU time of the media process of a job, seconds.")
+    job_wall_seconds: PositiveFloat = Field(7200, description="Wall time of the media process of a job, seconds.")
     job_attempts: PositiveInt = Field(3, description="How often a job is tried when the fault is the server's.")
     job_retry_seconds: PositiveInt = Field(2, description="Base of the exponential wait between those tries, seconds.")
     heartbeat_seconds: PositiveFloat = Field(2.0, description="How often a worker says that it lives, seconds.")
     stalled_seconds: PositiveFloat = Field(
-        10.0, description="Silence after which a worker counts as dead and its job goes to another, seconds."
+        10.0,
+        # Its default, too, must fit the heartbeat.
+        validate_default=True,
+        description="Silence after which a worker counts as dead and its job goes to another, seconds; at least 3 heartbeats.",
     )
     clock_skew_seconds: int = Field(300, ge=0, description="How far a client's clock may be ahead of ours, seconds.")
-    denoiser: str = Field("dfn3", description="Engine that removes the noise: `dfn3` or `off`.")
+    denoiser: str = Field(
+        "dfn3", description="Engine that removes the noise: `dfn3`, `off` or another that is installed."
+    )
     model_dir: Path | None = Field(
         None, description="Directory with the model archives, in place of the ones the installed wheels carry."
     )
@@ -78,7 +109,82 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_postgresql_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_conninfo(value.get_secret_value()):
+            raise ValueError(
+                "write postgresql://user:password@host:port/database, "
+                "with %40 for an @ in the password, %2F for a / and %25 for a %"
+            )
+        return value
+
+    @field_validator("blobs_url")
+    @classmethod
+    def _is_a_store(cls, value: str | None) -> str | None:
+        from obstore import parse_scheme  # noqa: PLC0415 - only whoever sets the URL waits for the import
+        from obstore.exceptions import BaseError  # noqa: PLC0415
+
+        if value is not None:
+            try:
+                store = parse_scheme(value)
+            except (BaseError, ValueError):
+                store = None
+            if store == "memory":
+                raise ValueError("API and workers are processes of their own and would each have another memory")
+            if store not in _STORES:
+                raise ValueError(
+                    "write file:///directory, s3://bucket/prefix, az://container/prefix or gs://bucket/prefix"
+                )
+        return value
+
+    @field_validator("default_bucket")
+    @classmethod
+    def _is_a_bucket(cls, value: str | None) -> str | None:
+        if value is not None and split_bucket(value) is None:
+            raise ValueError("write <name>-<APPID> in lower-case letters, digits and hyphens, such as music-1250000000")
+        return value
+
+    @field_validator("stalled_seconds")
+    @classmethod
+    def _is_several_beats(cls, value: float, info: ValidationInfo) -> float:
+        heartbeat = info.data.get("heartbeat_seconds", 0.0)
+        if value < BEATS_OF_SILENCE * heartbeat:
+            raise ValueError(f"must be at least {BEATS_OF_SILENCE} x SORDINO_HEARTBEAT_SECONDS, which is {heartbeat:g}")
+        return value
+
+    @field_validator("denoiser")
+    @classmethod
+    def _is_installed(cls, value: str) -> str:
+        from sordino.denoisers import names  # noqa: PLC0415 - imports NumPy
+
+        if value not in names():
+            raise ValueError(f"the installed engines are: {', '.join(names())}")
+        return value
+
     @property
     def blobs(self) -> str:
         """The blob store's URL, with the default filled in."""
         return self.blobs_url or (self.data.absolute() / "blobs").as_uri()
+
+
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """The names in an environment that look like settings and are none, sorted: misspelt, or of another version."""
+    known = _ROOT_KEY | {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    return sorted(
+        name
+        for name in environment
+        if name.upper().startswith(PREFIX) and name.upper() not in known and not name.startswith(_TESTS)
+    )
+
+
+def _is_conninfo(text: str) -> bool:
+    from psycopg import ProgrammingError  # noqa: PLC0415 - only whoever sets the URL waits for the import
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+    try:
+        parts = conninfo_to_dict(text)
+    except ProgrammingError:
+        return False
+    # An "@" or "/" as it is in a password makes its end a part of the host or the database, which error messages name.
+    return "://" not in text or "@" not in f"{parts.get('host')} {parts.get('dbname')}"

@@ -1,5 +1,6 @@
 """``sordino denoise``."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from audio.sounds import read_media, voice, write_media
+from sordino.denoisers.prepared import cache_file
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +61,20 @@ def test_a_note_goes_to_standard_error(recording, tmp_path):
     ("words", "status", "said"),
     [
         (["text.mp3", "out.wav"], 1, "not audio"),
-        (["missing.wav", "out.wav"], 2, "No such file"),
-        ([".", "out.wav"], 2, "directory"),
+        (["missing.wav", "out.wav"], 1, "missing.wav: No such file"),
+        ([".", "out.wav"], 1, "Is a directory"),
         (["noisy.wav", "out.flac"], 2, "cannot write 'flac'"),
         (["noisy.wav", "out"], 2, "cannot write"),
         (["noisy.wav", "out.wav", "--rate", "22050"], 2, "22050"),
         (["noisy.wav", "out.wav", "--format", "ogg"], 2, "ogg"),
         (["noisy.wav", "out.wav", "--denoiser", "nobody"], 2, "nobody"),
         (["noisy.wav", "noisy.wav"], 2, "is the input"),
-        (["noisy.wav", "nowhere/out.wav"], 2, "no directory"),
-        (["noisy.wav", "/dev/full", "--format", "wav"], 2, "not a regular file"),
+        (["noisy.wav", "nowhere/out.wav"], 1, "nowhere/out.wav: No such file or directory"),
+        (["noisy.wav", "/dev/full", "--format", "wav"], 1, "/dev/full: Not a regular file"),
+        (["noisy.wav", "/dev/null"], 1, "/dev/null: Not a regular file"),
+        (["noisy.wav", "."], 1, ".: Is a directory"),
+        (["noisy.wav", "/proc/out.wav"], 1, "sordino: /proc/out.wav: "),
+        (["-", "out.wav"], 1, "standard input: The file is empty"),
     ],
 )
 def test_mistakes_end_with_one_line_and_a_status(words, status, said, recording, tmp_path, monkeypatch):
@@ -83,6 +89,25 @@ def test_mistakes_end_with_one_line_and_a_status(words, status, said, recording,
     assert said in error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.wav", "text.mp3"]
     assert (tmp_path / "noisy.wav").read_bytes() == recording.read_bytes()
+
+
+def test_a_replaced_output_keeps_its_permissions(recording, tmp_path):
+    """An output that was readable by its owner only still is."""
+    target = tmp_path / "out.wav"
+    target.touch(0o600)
+    assert run(recording, target).returncode == 0
+    assert target.stat().st_size > 44
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_leaves_nothing_in_the_home(recording, tmp_path):
+    """The speech model runs without a trace in the user's directories but its own cache: nothing reports its use."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
+    environment |= {"HOME": str(tmp_path / "home"), "SORDINO_CACHE_DIR": str(cache_file().parent)}
+    (tmp_path / "home").mkdir()
+    command = [sys.executable, "-m", "sordino", "denoise", str(recording), str(tmp_path / "out.wav")]
+    subprocess.run(command, env=environment, check=True)
+    assert list((tmp_path / "home").rglob("*")) == []
 
 
 def test_missing_arguments_are_wrong_usage():

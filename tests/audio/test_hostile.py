@@ -225,3 +225,11 @@ def test_random_bytes_end_as_sound_or_as_an_error(data, head):
     except MediaError:
         return
     assert samples > 0
+
+
+def test_adx_is_refused_by_its_name(tmp_path):
+    """An intact file of a format that is left out is not called damaged."""
+    path = write_media(tmp_path / "a.adx", voice(3.0, 16000), 16000, "adpcm_adx")
+    with pytest.raises(MediaError, match="CRI ADX is not supported") as raised:
+        read(path.read_bytes())
+    assert raised.value.reason is MediaReason.UNSUPPORTED

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,13 +15,37 @@ import sordino
 from audio.sounds import read_media, voice, write_media
 from sordino.audio import sandbox
 from sordino.audio.errors import MediaCrashedError, MediaError, MediaReason
-from sordino.audio.order import MediaLimits, MediaOrder
+from sordino.audio.order import MediaLimits, MediaOrder, Report
 from sordino.audio.request import Request
+from sordino.denoisers.prepared import cache_file
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 OFF = MediaOrder(denoiser="off")
 LIMITS = MediaLimits()
+
+
+BROKEN_ENGINES = """
+import os, sys, time
+from sordino.denoisers.dfn3 import open_model
+
+class Engine:
+    def __init__(self, act):
+        self.act, self.model, self.pid = act, open_model(), os.getpid()
+        self.info = self.model.info
+
+    def stream(self, channels=1):
+        if os.getpid() != self.pid:
+            self.act()
+        return self.model.stream(channels)
+
+def fail():
+    raise RuntimeError("broken")
+
+raises = lambda: Engine(fail)
+exits = lambda: Engine(lambda: sys.exit(3))
+sleeps = lambda: Engine(lambda: time.sleep(3600))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +101,12 @@ async def until(condition, seconds: float = 20.0):
     return value
 
 
+async def run(source: Path, target: Path, *order) -> Report:
+    """`sandbox.run` over files with names."""
+    with source.open("rb") as read, target.open("w+b") as written:
+        return await sandbox.run(read, written, *order)
+
+
 def jobs() -> list[int]:
     """The media processes at work for this process."""
     return [child for zygote in zygotes() for child in children(zygote)]
@@ -84,7 +115,7 @@ def jobs() -> list[int]:
 async def test_does_what_the_library_does(recording, tmp_path):
     """The sandbox gives the library's result, byte for byte, and its report; progress rises to 100."""
     progress = []
-    report = await sandbox.run(recording, tmp_path / "a.wav", OFF, LIMITS, progress.append)
+    report = await run(recording, tmp_path / "a.wav", OFF, LIMITS, progress.append)
     assert report == sordino.denoise_file(recording, tmp_path / "b.wav", denoiser="off")
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
     assert progress == sorted(set(progress))
@@ -94,7 +125,7 @@ async def test_does_what_the_library_does(recording, tmp_path):
 
 async def test_denoises_in_a_fork(recording, tmp_path):
     """The speech model, loaded before the fork, gives in the child what it gives here."""
-    await sandbox.run(recording, tmp_path / "a.m4a", MediaOrder(format="m4a"), LIMITS)
+    await run(recording, tmp_path / "a.m4a", MediaOrder(format="m4a"), LIMITS)
     sordino.denoise_file(recording, tmp_path / "b.m4a")
     np.testing.assert_allclose(read_media(tmp_path / "a.m4a")[0], read_media(tmp_path / "b.m4a")[0], atol=1e-4)
 
@@ -102,7 +133,7 @@ async def test_denoises_in_a_fork(recording, tmp_path):
 async def test_many_at_once(recording, tmp_path):
     """Jobs side by side do not get into each other's way."""
     targets = [tmp_path / f"{number}.wav" for number in range(8)]
-    await asyncio.gather(*(sandbox.run(recording, target, OFF, LIMITS) for target in targets))
+    await asyncio.gather(*(run(recording, target, OFF, LIMITS) for target in targets))
     assert len({target.read_bytes() for target in targets}) == 1
 
 
@@ -110,14 +141,19 @@ async def test_errors_come_across(tmp_path):
     """An input that cannot be processed raises here with its reason and message."""
     (tmp_path / "a.mp3").write_bytes(b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n")
     with pytest.raises(MediaError, match="playlist") as raised:
-        await sandbox.run(tmp_path / "a.mp3", tmp_path / "a.wav", OFF, LIMITS)
+        await run(tmp_path / "a.mp3", tmp_path / "a.wav", OFF, LIMITS)
     assert raised.value.reason is MediaReason.REFUSED
 
 
-async def test_missing_inputs_raise(tmp_path):
-    """A file that cannot be opened is an OSError, before any process is asked."""
-    with pytest.raises(FileNotFoundError):
-        await sandbox.run(tmp_path / "none", tmp_path / "a.wav", OFF, LIMITS)
+async def test_works_on_files_without_a_name(recording, tmp_path):
+    """Temporary files serve as input and output; what is in a buffer counts, and where the offset is does not."""
+    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as target:
+        source.write(recording.read_bytes())
+        report = await sandbox.run(source, target, OFF, LIMITS)
+        target.seek(0)
+        made = target.read()
+    assert report == sordino.denoise_file(recording, tmp_path / "a.wav", denoiser="off")
+    assert made == (tmp_path / "a.wav").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -125,14 +161,15 @@ async def test_missing_inputs_raise(tmp_path):
     [
         (MediaLimits(seconds=60), MediaReason.TOO_LONG),
         (MediaLimits(cpu_seconds=1), MediaReason.RESOURCE),
-        (MediaLimits(memory_bytes=2**20), MediaReason.RESOURCE),
+        (MediaLimits(memory_bytes=2**22), MediaReason.RESOURCE),
+        (MediaLimits(wall_seconds=0.5), MediaReason.RESOURCE),
     ],
-    ids=["seconds", "cpu", "memory"],
+    ids=["seconds", "cpu", "memory", "wall"],
 )
 async def test_limits_hold(limits, reason, long_recording, tmp_path):
     """A job that uses up a limit is refused with the reason, and its process is gone."""
     with pytest.raises(MediaError) as raised:
-        await sandbox.run(long_recording, tmp_path / "a.wav", OFF, limits)
+        await run(long_recording, tmp_path / "a.wav", OFF, limits)
     assert raised.value.reason is reason
     assert jobs() == []
 
@@ -140,7 +177,7 @@ async def test_limits_hold(limits, reason, long_recording, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 async def test_a_killed_child_is_our_fault(number, long_recording, tmp_path):
     """A child that dies of a signal from outside raises MediaCrashedError, and the next job runs."""
-    work = asyncio.create_task(sandbox.run(long_recording, tmp_path / "a.wav", OFF, LIMITS))
+    work = asyncio.create_task(run(long_recording, tmp_path / "a.wav", OFF, LIMITS))
     (job,) = await until(jobs)
     os.kill(job, number)
     with pytest.raises(MediaCrashedError, match=number.name):
@@ -148,9 +185,65 @@ async def test_a_killed_child_is_our_fault(number, long_recording, tmp_path):
     assert jobs() == []
 
 
+@pytest.fixture
+def engines(tmp_path, monkeypatch) -> None:
+    """Engines that need a fork's child to show what they are: "raises", "exits" and "sleeps"; with ONNX Runtime in."""
+    (tmp_path / "broken_engines.py").write_text(BROKEN_ENGINES)
+    (tmp_path / "broken-1.dist-info").mkdir()
+    points = "".join(f"{name} = broken_engines:{name}\n" for name in ("raises", "exits", "sleeps"))
+    (tmp_path / "broken-1.dist-info/entry_points.txt").write_text(f"[sordino.denoisers]\n{points}")
+    (tmp_path / "broken-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+
+@pytest.mark.parametrize(("denoiser", "said"), [("raises", "RuntimeError: broken"), ("exits", "SystemExit: 3")])
+async def test_an_error_in_the_child_ends_it_at_once(denoiser, said, engines, recording, tmp_path, capfd):
+    """An engine's own error is told as a crash within seconds, with a traceback on standard error."""
+    async with asyncio.timeout(20):
+        with pytest.raises(MediaCrashedError, match="status 1"):
+            await run(recording, tmp_path / "a.wav", MediaOrder(denoiser=denoiser), LIMITS)
+    assert jobs() == []
+    assert said in capfd.readouterr().err
+
+
+async def test_a_child_that_waits_for_ever_is_killed(engines, recording, tmp_path):
+    """A child that makes no progress and uses no CPU time is refused when its time is over, and gone."""
+    with pytest.raises(MediaError, match="longer than the 3 s") as raised:
+        await run(recording, tmp_path / "a.wav", MediaOrder(denoiser="sleeps"), MediaLimits(wall_seconds=3))
+    assert raised.value.reason is MediaReason.RESOURCE
+    assert jobs() == []
+
+
+async def test_a_zygote_that_stands_still_is_replaced(recording, tmp_path, monkeypatch):
+    """When the zygote itself does nothing any more, the call ends all the same, and the next job works."""
+    monkeypatch.setattr(sandbox, "_PATIENCE_SECONDS", 0.5)
+    sandbox.close()
+    await run(recording, tmp_path / "a.wav", OFF, LIMITS)
+    (zygote,) = zygotes()
+    os.kill(zygote, signal.SIGSTOP)
+    with pytest.raises(MediaError, match=r"longer than the 0\.5 s"):
+        await run(recording, tmp_path / "a.wav", OFF, MediaLimits(wall_seconds=0.5))
+    assert parent_of(zygote) is None
+    assert (await run(recording, tmp_path / "a.wav", OFF, LIMITS)).seconds == 2
+
+
+async def test_the_model_brings_no_thread_and_leaves_no_trace(recording, tmp_path, monkeypatch):
+    """The zygote has one thread with the model loaded, and nothing appears in the home directory."""
+    sandbox.close()
+    monkeypatch.setenv("SORDINO_CACHE_DIR", str(cache_file().parent))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    await run(recording, tmp_path / "a.wav", MediaOrder(), LIMITS)
+    (zygote,) = zygotes()
+    assert "\nThreads:\t1\n" in proc(zygote, "status").read_text()
+    sandbox.close()
+    assert list((tmp_path / "home").rglob("*")) == []
+
+
 async def test_cancelling_kills(long_recording, tmp_path):
     """When the call is cancelled, the child is gone by the time it returns."""
-    work = asyncio.create_task(sandbox.run(long_recording, tmp_path / "a.wav", OFF, LIMITS))
+    work = asyncio.create_task(run(long_recording, tmp_path / "a.wav", OFF, LIMITS))
     (job,) = await until(jobs)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -165,26 +258,26 @@ async def test_an_error_in_the_progress_kills(long_recording, tmp_path):
         raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        await sandbox.run(long_recording, tmp_path / "a.wav", OFF, LIMITS, fail)
+        await run(long_recording, tmp_path / "a.wav", OFF, LIMITS, fail)
     assert jobs() == []
 
 
 async def test_a_killed_zygote_is_replaced(recording, long_recording, tmp_path):
     """When the zygote dies, its children die, the running job raises MediaCrashedError, and the next one works."""
-    work = asyncio.create_task(sandbox.run(long_recording, tmp_path / "a.wav", OFF, LIMITS))
+    work = asyncio.create_task(run(long_recording, tmp_path / "a.wav", OFF, LIMITS))
     (job,) = await until(jobs)
     zygote = parent_of(job)
     os.kill(zygote, signal.SIGKILL)
     with pytest.raises(MediaCrashedError):
         await work
     await until(lambda: parent_of(job) is None)
-    assert (await sandbox.run(recording, tmp_path / "b.wav", OFF, LIMITS)).seconds == 2
+    assert (await run(recording, tmp_path / "b.wav", OFF, LIMITS)).seconds == 2
 
 
 async def test_an_engine_that_cannot_start_is_our_fault(recording, tmp_path, capfd):
     """An unknown engine is the server's mistake and is told as a crash."""
     with pytest.raises(MediaCrashedError):
-        await sandbox.run(recording, tmp_path / "a.wav", MediaOrder(denoiser="nobody"), LIMITS)
+        await run(recording, tmp_path / "a.wav", MediaOrder(denoiser="nobody"), LIMITS)
     sandbox.close()
     assert "nobody" in capfd.readouterr().err
 
@@ -194,7 +287,7 @@ async def test_the_child_is_confined(long_recording, tmp_path, monkeypatch):
     sandbox.close()
     monkeypatch.setenv("SORDINO_DATABASE_URL", "postgresql://secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    work = asyncio.create_task(sandbox.run(long_recording, tmp_path / "a.wav", OFF, MediaLimits(cpu_seconds=77)))
+    work = asyncio.create_task(run(long_recording, tmp_path / "a.wav", OFF, MediaLimits(cpu_seconds=77)))
     (job,) = await until(jobs)
     await until(lambda: limits_of(job)["Max cpu time"] == "77")
     assert limits_of(job)["Max core file size"] == "0"
@@ -214,7 +307,7 @@ async def test_the_child_is_confined(long_recording, tmp_path, monkeypatch):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may always leave the network")
 async def test_the_child_has_no_network(recording, long_recording, tmp_path):
     """The child lives in a network namespace with nothing but a loopback that is down."""
-    work = asyncio.create_task(sandbox.run(long_recording, tmp_path / "a.wav", OFF, LIMITS))
+    work = asyncio.create_task(run(long_recording, tmp_path / "a.wav", OFF, LIMITS))
     (job,) = await until(jobs)
     assert proc(job, "ns/net").readlink() != proc(os.getpid(), "ns/net").readlink()
     work.cancel()
@@ -225,9 +318,10 @@ async def test_the_child_has_no_network(recording, long_recording, tmp_path):
 async def test_nothing_survives_a_killed_parent(long_recording, tmp_path):
     """When the process that asked is killed, its zygote and media processes vanish."""
     code = (
-        "import asyncio, sys; from pathlib import Path; from sordino.audio import sandbox;"
+        "import asyncio, sys; from sordino.audio import sandbox;"
         "from sordino.audio.order import MediaLimits, MediaOrder;"
-        "asyncio.run(sandbox.run(Path(sys.argv[1]), Path(sys.argv[2]), MediaOrder(denoiser='off'), MediaLimits()))"
+        "source, target = open(sys.argv[1], 'rb'), open(sys.argv[2], 'w+b');"
+        "asyncio.run(sandbox.run(source, target, MediaOrder(denoiser='off'), MediaLimits()))"
     )
     command = [sys.executable, "-c", code, str(long_recording), str(tmp_path / "a.wav")]
     parent = await asyncio.create_subprocess_exec(*command)
@@ -240,7 +334,7 @@ async def test_nothing_survives_a_killed_parent(long_recording, tmp_path):
 
 async def test_no_zygote_outlives_its_use(recording, tmp_path):
     """Closing ends the zygotes; the next job starts anew."""
-    await sandbox.run(recording, tmp_path / "a.wav", OFF, LIMITS)
+    await run(recording, tmp_path / "a.wav", OFF, LIMITS)
     assert zygotes()
     sandbox.close()
     assert zygotes() == []

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 
+import procrastinate
 import psycopg
 import pytest
 from psycopg import sql
@@ -38,12 +39,17 @@ async def schema(dsn: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def empty_database(dsn: str, schema: str) -> AsyncIterator[PostgresDatabase]:
+def app() -> procrastinate.App:
+    """The task engine over ``empty_database``."""
+    return engine()
+
+
+@pytest.fixture
+async def empty_database(dsn: str, schema: str, app: procrastinate.App) -> AsyncIterator[PostgresDatabase]:
     """A migrated, open database without a row."""
     await migrate(dsn, schema)
-    app = engine(dsn, schema)
     async with (
-        app.open_async(),
         PostgresDatabase(dsn, schema=schema, max_connections=4, tasks=lambda it: EngineTasks(app, it)) as database,
+        app.open_async(database.pool),
     ):
         yield database

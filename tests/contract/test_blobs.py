@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sordino.adapters.blobs import PART_BYTES, ObstoreBlobs
-from sordino.domain.ports import BlobDigest, BlobNotFoundError
+from sordino.domain.ports import BlobDigest, BlobNotFoundError, BlobStoreError
 
 CHUNK = 64 * 1024
 
@@ -132,6 +132,23 @@ async def test_removes(blobs: ObstoreBlobs) -> None:
     with pytest.raises(BlobNotFoundError):
         await whole(blobs, "a")
     assert await whole(blobs, "b") == b"2"
+
+
+async def test_tells_a_failing_store(tmp_path: Path) -> None:
+    """Whatever the store cannot do is the port's error, and the stream's own error is told from it."""
+    blobs = ObstoreBlobs(tmp_path.as_uri())
+    (tmp_path / "aa").write_bytes(b"not a directory")
+    (tmp_path / "bb" / "xbb" / "in the way").mkdir(parents=True)
+    with pytest.raises(BlobStoreError):
+        await blobs.put("xaa", stream([b"1"]))
+    with pytest.raises(BlobStoreError):
+        await blobs.put("xaa", stream([bytes(PART_BYTES), b"1"]))
+    with pytest.raises(BlobStoreError):
+        await blobs.remove("xbb")
+    with pytest.raises(BlobStoreError):
+        await whole(blobs, "xaa")
+    with pytest.raises(ConnectionResetError):
+        await blobs.put("xcc", stream([bytes(PART_BYTES)], ConnectionResetError()))
 
 
 @pytest.mark.parametrize("bounds", [(0, None), (3, None), (0, 5), (2, 2)])

@@ -28,7 +28,7 @@ from sordino.domain.job import (
     Output,
     RateSpelling,
 )
-from sordino.domain.ports import DatabaseUnavailableError
+from sordino.domain.ports import BlobExpiredError, DatabaseUnavailableError
 from sordino.domain.queue import Queue, QueueState
 from sordino.errors import ServiceError
 
@@ -90,11 +90,17 @@ async def database(empty_database: PostgresDatabase) -> PostgresDatabase:
     return empty_database
 
 
+async def put_object(tx: PostgresTransaction, it: StoredObject) -> None:
+    """Store an object whose blob was announced."""
+    await tx.objects.expect_blob(it.blob_id, datetime.now(UTC) + timedelta(days=1))
+    await tx.objects.put(it)
+
+
 async def put(database: PostgresDatabase, *keys: str) -> None:
     """Store objects in a transaction of their own."""
     async with database.transaction() as tx:
         for key in keys:
-            await tx.objects.put(stored(key))
+            await put_object(tx, stored(key))
 
 
 async def found(database: PostgresDatabase, job_id: str = "j1") -> Job:
@@ -136,7 +142,7 @@ class TestTransaction:
 
         async def fail() -> None:
             async with database.transaction() as tx:
-                await tx.objects.put(stored("a"))
+                await put_object(tx, stored("a"))
                 await tx.jobs.add(job())
                 await tx.tasks.run_job("j1", 0)
                 raise KeyError
@@ -170,7 +176,7 @@ class TestTransaction:
 
         async def lose() -> None:
             async with database.transaction() as tx:
-                await tx.objects.put(stored("a"))
+                await put_object(tx, stored("a"))
                 await execute(database, "SELECT pg_terminate_backend(%s)", tx.jobs.connection.info.backend_pid)
                 await use(tx)
 
@@ -408,7 +414,7 @@ class TestBuckets:
                 return await tx.buckets.remove(BUCKET)
 
         async with database.transaction() as tx:
-            await (tx.objects.put(stored("a")) if what == "object" else tx.jobs.add(job()))
+            await (put_object(tx, stored("a")) if what == "object" else tx.jobs.add(job()))
             removal = asyncio.create_task(remove())
             await waiting_for_a_lock(database)
         assert not await removal
@@ -419,7 +425,7 @@ class TestBuckets:
 
         async def write() -> None:
             async with database.transaction() as tx:
-                await (tx.objects.put(stored("a")) if what == "object" else tx.jobs.add(job()))
+                await (put_object(tx, stored("a")) if what == "object" else tx.jobs.add(job()))
 
         async with database.transaction() as tx:
             assert await tx.buckets.remove(BUCKET)
@@ -445,7 +451,7 @@ class TestObjects:
             storage_class="STANDARD_IA",
         )
         async with database.transaction() as tx:
-            await tx.objects.put(rich)
+            await put_object(tx, rich)
         async with database.transaction() as tx:
             assert await tx.objects.get(BUCKET, rich.key) == rich
 
@@ -460,8 +466,8 @@ class TestObjects:
     async def test_replaces(self, database: PostgresDatabase) -> None:
         """The last writer's row is the one that is found, once."""
         async with database.transaction() as tx:
-            await tx.objects.put(stored("a", blob_id="b1"))
-            await tx.objects.put(replace(stored("a", blob_id="b2"), size=7))
+            await put_object(tx, stored("a", blob_id="b1"))
+            await put_object(tx, replace(stored("a", blob_id="b2"), size=7))
             assert (await tx.objects.get(BUCKET, "a")).size == 7
             assert await tx.objects.take_unreferenced(datetime.now(UTC) + timedelta(hours=1), 10) == ["b1"]
 
@@ -477,7 +483,7 @@ class TestObjects:
 
         async def write(number: int) -> None:
             async with database.transaction() as tx:
-                await tx.objects.put(stored("a", blob_id=f"b{number}"))
+                await put_object(tx, stored("a", blob_id=f"b{number}"))
 
         await asyncio.gather(*map(write, range(8)))
         async with database.transaction() as tx:
@@ -489,7 +495,7 @@ class TestObjects:
         """An object needs its bucket."""
         with pytest.raises(ServiceError, match="bucket does not exist"):
             async with database.transaction() as tx:
-                await tx.objects.put(stored("a", bucket="none-1250000000"))
+                await put_object(tx, stored("a", bucket="none-1250000000"))
 
 
 class TestUnreferencedBlobs:
@@ -544,6 +550,78 @@ class TestUnreferencedBlobs:
             )
         assert len(mine) == 2
         assert {*mine, *theirs} == {f"{BUCKET}/{key}" for key in "abc"}
+
+    async def expect(self, database: PostgresDatabase, until: datetime) -> None:
+        """Announce the blob ``b``."""
+        async with database.transaction() as tx:
+            await tx.objects.expect_blob("b", until)
+
+    async def test_takes_what_was_expected_in_vain(self, database: PostgresDatabase) -> None:
+        """A blob whose row never came is taken once its time is over, not before, and only once."""
+        until = datetime.now(UTC) + timedelta(hours=1)
+        await self.expect(database, until)
+        async with database.transaction() as tx:
+            assert await tx.objects.take_unreferenced(until, 10) == []
+            assert await tx.objects.take_unreferenced(until + timedelta(seconds=1), 10) == ["b"]
+            assert await tx.objects.take_unreferenced(until + timedelta(seconds=1), 10) == []
+
+    async def test_never_takes_a_stored_object(self, database: PostgresDatabase) -> None:
+        """Storing the row deletes the note in the same transaction; a rollback keeps it."""
+        until = datetime.now(UTC) + timedelta(hours=1)
+        await self.expect(database, until)
+        with pytest.raises(ServiceError, match="bucket does not exist"):
+            async with database.transaction() as tx:
+                await tx.objects.put(stored("a", blob_id="b", bucket="none-1250000000"))
+        assert await execute(database, "SELECT blob_id FROM unreferenced_blobs") == [{"blob_id": "b"}]
+        async with database.transaction() as tx:
+            await tx.objects.put(stored("a", blob_id="b"))
+        assert await execute(database, "SELECT blob_id FROM unreferenced_blobs") == []
+
+    @pytest.mark.parametrize("age", [None, timedelta(0)], ids=["never expected", "expired"])
+    async def test_no_row_without_a_valid_note(self, database: PostgresDatabase, age: timedelta | None) -> None:
+        """A blob that was not announced, or whose time is over though no sweep came yet, gets no object."""
+        if age is not None:
+            await self.expect(database, datetime.now(UTC) - age)
+        with pytest.raises(BlobExpiredError):
+            async with database.transaction() as tx:
+                await tx.objects.put(stored("a", blob_id="b"))
+        async with database.transaction() as tx:
+            assert await tx.objects.get(BUCKET, "a") is None
+
+    async def test_a_sweep_that_was_first_keeps_the_row_out(self, database: PostgresDatabase) -> None:
+        """The row waits for a sweep that holds its blob's note, and is refused when that one commits."""
+
+        async def store() -> None:
+            async with database.transaction() as tx:
+                await tx.objects.put(stored("a", blob_id="b"))
+
+        until = datetime.now(UTC) + timedelta(hours=1)
+        await self.expect(database, until)
+        async with database.transaction() as sweep:
+            assert await sweep.objects.take_unreferenced(until + timedelta(seconds=1), 10) == ["b"]
+            storing = asyncio.create_task(store())
+            await waiting_for_a_lock(database)
+        with pytest.raises(BlobExpiredError):
+            await storing
+
+    async def test_a_row_that_was_first_keeps_the_sweep_out(self, database: PostgresDatabase) -> None:
+        """The sweep passes over the blob of a row that is not committed yet, without waiting."""
+        until = datetime.now(UTC) + timedelta(hours=1)
+        await self.expect(database, until)
+        async with database.transaction() as storing, database.transaction() as sweep:
+            await storing.objects.put(stored("a", blob_id="b"))
+            await sweep.objects.connection.execute("SET LOCAL lock_timeout = '5s'")
+            assert await sweep.objects.take_unreferenced(until + timedelta(seconds=1), 10) == []
+
+    async def test_puts_a_note_back(self, database: PostgresDatabase) -> None:
+        """In the transaction that took a note, the blob can be noted again for later."""
+        soon = await self.removed(database, "a")
+        async with database.transaction() as tx:
+            (blob_id,) = await tx.objects.take_unreferenced(soon, 10)
+            await tx.objects.expect_blob(blob_id, soon)
+        async with database.transaction() as tx:
+            assert await tx.objects.take_unreferenced(soon, 10) == []
+            assert await tx.objects.take_unreferenced(soon + timedelta(seconds=1), 10) == [blob_id]
 
 
 AWKWARD = "ab/%_\\\n é\ud7ff\ue000😀\U0010ffff"
@@ -631,7 +709,7 @@ class TestListing:
         other = "test0-1250000000"
         async with database.transaction() as tx:
             await tx.buckets.add(*bucket(other, "q"))
-            await tx.objects.put(stored("b", bucket=other))
+            await put_object(tx, stored("b", bucket=other))
         await put(database, "a")
         async with database.transaction() as tx:
             page = await tx.objects.list(other, prefix="", delimiter="/", marker="", limit=10)
@@ -811,6 +889,47 @@ class TestJobs:
             await tx.jobs.start("j1", LATER)
             assert await tx.jobs.fault("j1", 2) == 2
 
+    async def test_finds_unfinished_jobs_without_a_task(self, database: PostgresDatabase) -> None:
+        """Jobs that wait or run and that no waiting or running task of theirs would run, the oldest first."""
+        async with database.transaction() as tx:
+            for number, job_id in enumerate(("running", "lost", "doing", "todo", "ended", "young")):
+                await tx.jobs.add(job(job_id, created_at=NOW + timedelta(seconds=number)))
+                await tx.tasks.run_job(job_id, 0)
+            for job_id in ("running", "ended"):
+                await tx.jobs.start(job_id, NOW)
+            await tx.jobs.finish("ended", 1, DONE, LATER)
+        gone = "DELETE FROM procrastinate_jobs WHERE args ->> 'job_id' = ANY(%s)"
+        await execute(database, gone, ["running", "ended", "young"])
+        for status, job_id in (("doing", "doing"), ("failed", "lost")):
+            change = "UPDATE procrastinate_jobs SET status = %s WHERE args ->> 'job_id' = %s"
+            await execute(database, change, status, job_id)
+        async with database.transaction() as tx:
+            assert [it.job_id for it in await tx.jobs.unfinished_without_task(LATER, 10)] == ["running", "lost"]
+            assert [it.job_id for it in await tx.jobs.unfinished_without_task(LATER, 1)] == ["running"]
+            assert await tx.jobs.unfinished_without_task(NOW, 10) == []
+            await tx.tasks.run_job("lost", 0)
+            assert [it.job_id for it in await tx.jobs.unfinished_without_task(LATER, 10)] == ["running"]
+
+    async def test_finds_them_among_many(self, database: PostgresDatabase) -> None:
+        """One lost job among 20,000 with a task is found quickly, though no statistics tell of them yet."""
+        async with database.transaction() as tx:
+            await tx.jobs.add(job("lost"))
+        columns = (
+            "bucket, region, queue_id, input_object, operation, state, created_at, code, message, progress, attempt"
+        )
+        await execute(
+            database,
+            f"INSERT INTO jobs (job_id, {columns}) SELECT 'j' || n, {columns} FROM jobs, generate_series(1, 20000) n",
+        )
+        await execute(
+            database,
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, args)"
+            " SELECT 'media', 'run_job', jsonb_build_object('job_id', 'j' || n) FROM generate_series(1, 20000) AS n",
+        )
+        async with database.transaction() as tx:
+            await tx.jobs.connection.execute("SET LOCAL statement_timeout = '2s'")
+            assert [it.job_id for it in await tx.jobs.unfinished_without_task(LATER, 10)] == ["lost"]
+
     async def test_an_id_is_used_once(self, database: PostgresDatabase) -> None:
         """A second job of the same id is an error, not a replacement."""
         async with database.transaction() as tx:
@@ -852,7 +971,7 @@ async def test_the_tables_refuse_wrong_states(database: PostgresDatabase, wrong:
     async with database.transaction() as tx:
         await tx.buckets.add(*bucket("other-1250000000", "p2"))
         await tx.jobs.add(job())
-        await tx.objects.put(stored("a"))
+        await put_object(tx, stored("a"))
     with pytest.raises((psycopg.IntegrityError, psycopg.DataError)):
         async with database.pool.connection() as connection:
             await connection.execute(sql.SQL(WRONG_STATES[wrong]))

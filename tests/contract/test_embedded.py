@@ -14,7 +14,9 @@ from unittest.mock import Mock
 import psycopg
 import pytest
 
+from sordino.adapters.data_directory import locked
 from sordino.adapters.postgres import binaries
+from sordino.adapters.postgres import embedded as embedded_module
 from sordino.adapters.postgres.binaries import Binaries
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.embedded import MAX_SOCKET_PATH, EmbeddedPostgres, EmbeddedPostgresError
@@ -238,6 +240,41 @@ def test_keeps_the_log_of_the_start_before(data: Path) -> None:
     assert {path.name for path in data.glob("postgres.log*")} == {"postgres.log", "postgres.log.1"}
     assert server.log.read_text().count("starting PostgreSQL") == 1
     assert server.log.stat().st_mode & 0o777 == 0o600
+
+
+def test_as_many_sessions_as_asked_for(data: Path) -> None:
+    """The limit is the caller's, who knows how many processes there will be."""
+    with EmbeddedPostgres(data, max_connections=137) as server:
+        assert setting(server.dsn, "max_connections") == "137"
+
+
+def test_revive_tells_that_the_server_is_back(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log has the death of the server and its return."""
+    log = Mock()
+    monkeypatch.setattr(embedded_module, "log", log)
+    with EmbeddedPostgres(data) as server:
+        server.revive()
+        assert not log.mock_calls
+        os.kill(server.pid, signal.SIGKILL)
+        while server.running:
+            time.sleep(0.01)
+        server.revive()
+        log.error.assert_called_once()
+        log.info.assert_called_once_with("PostgreSQL is back")
+        write(server.dsn, 1)
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o022])
+def test_a_new_data_directory_can_be_entered(room: Path, umask: int) -> None:
+    """A strict umask does not lock out the account that PostgreSQL runs as, from the data nor from what is above."""
+    before = os.umask(umask)
+    try:
+        with locked(room / "new" / "data"), EmbeddedPostgres(room / "new" / "data") as server:
+            write(server.dsn, 1)
+    finally:
+        os.umask(before)
+    expected = 0o711 if os.geteuid() == 0 else 0o700
+    assert [path.stat().st_mode & 0o777 for path in (room / "new", room / "new" / "data")] == [expected, expected]
 
 
 def test_its_session_is_its_own(data: Path) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -14,13 +16,20 @@ from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import AccessKey, Account
 from sordino.domain.job import Job, JobRequest, JobState, MediaInfo, NoiseReduction, Operation, Output
-from sordino.domain.ports import BlobNotFoundError, MediaFailedError, MediaResult
+from sordino.domain.ports import (
+    BlobNotFoundError,
+    BlobStoreError,
+    Database,
+    DatabaseUnavailableError,
+    MediaFailedError,
+    MediaResult,
+)
 from sordino.errors import ServiceError
 from sordino.jobs.manage import ManageJobs
 from sordino.jobs.pipeline import Limits, Pipeline, TryAgainError
 from sordino.jobs.submit import Submit
 from sordino.storage.buckets import BucketStore
-from sordino.storage.objects import ObjectStore, Upload
+from sordino.storage.objects import UPLOAD_TIME, ObjectStore, Upload
 from sordino.storage.sweep import GRACE, Sweep
 from sordino.wire.ids import new_job_id, new_queue_id
 
@@ -29,15 +38,20 @@ REGION = "ap-guangzhou"
 INFO = MediaInfo(duration=1.0, sample_rate=16000, channels=1, size=5, format_name="wav", codec_name="pcm_s16le")
 
 
+def clean(source: BinaryIO, target: BinaryIO) -> None:
+    """A sound path that always makes the same."""
+    target.write(b"clean")
+
+
 @dataclass
 class StandInMedia:
     """A media process that does what a test needs: ``act`` runs in place of the sound path."""
 
-    act: Callable[[Path, Path], None] = field(default=lambda source, target: target.write_bytes(b"clean"))
+    act: Callable[[BinaryIO, BinaryIO], None] = clean
     calls: int = 0
 
     async def denoise(
-        self, source: Path, target: Path, order: NoiseReduction, on_progress: Callable[[int], None]
+        self, source: BinaryIO, target: BinaryIO, order: NoiseReduction, on_progress: Callable[[int], None]
     ) -> MediaResult:
         """Act, and tell half of the progress on the way."""
         self.calls += 1
@@ -145,7 +159,7 @@ async def test_inputs_refused_before_any_work(world: World, prepare, code: str, 
 async def test_fault_of_the_input(world: World) -> None:
     """What the media process says of the input is the job's end; it is not tried again."""
 
-    def refuse(source: Path, target: Path) -> None:
+    def refuse(source: BinaryIO, target: BinaryIO) -> None:
         raise MediaFailedError("ResourceNotSupported", "no audio in it")
 
     world.media.act = refuse
@@ -158,7 +172,7 @@ async def test_fault_of_the_input(world: World) -> None:
 async def test_fault_of_ours_is_tried_again_and_given_up(world: World) -> None:
     """A broken attempt waits longer each time; the third ends the job with InternalError."""
 
-    def break_down(source: Path, target: Path) -> None:
+    def break_down(source: BinaryIO, target: BinaryIO) -> None:
         raise RuntimeError("disk on fire")
 
     world.media.act = break_down
@@ -174,7 +188,156 @@ async def test_fault_of_ours_is_tried_again_and_given_up(world: World) -> None:
     ended = await world.job(job)
     assert waits == [2, 4]
     assert (ended.state, ended.code) == (JobState.FAILED, "InternalError")
-    assert "disk on fire" in ended.message
+    assert job.job_id in ended.message
+    assert "disk on fire" not in ended.message
+
+
+async def test_a_lost_input_is_told_after_the_tries(world: World) -> None:
+    """When the bytes of the input are gone for good, the job ends with ResourceDownloadFailed."""
+    await world.blobs.remove((await world.objects.head(world.bucket.name, "in.wav")).blob_id)
+    job = await world.submit()
+    for _ in range(2):
+        with pytest.raises(TryAgainError):
+            await world.pipeline.run(job.job_id)
+    await world.pipeline.run(job.job_id)
+    ended = await world.job(job)
+    assert (ended.state, ended.code) == (JobState.FAILED, "ResourceDownloadFailed")
+    assert job.job_id in ended.message
+
+
+@pytest.mark.parametrize("outage", [BlobStoreError, DatabaseUnavailableError])
+async def test_an_outage_fails_no_job(world: World, outage: type[Exception]) -> None:
+    """However often a store is away, the job waits, longer each time up to a minute, and succeeds afterwards."""
+
+    def go_away(source: BinaryIO, target: BinaryIO) -> None:
+        raise outage("away")
+
+    world.media.act = go_away
+    job = await world.submit()
+    waits = []
+    for _ in range(7):
+        with pytest.raises(TryAgainError) as again:
+            await world.pipeline.run(job.job_id)
+        waits.append(again.value.seconds)
+        assert (await world.job(job)).state is JobState.SUBMITTED
+    assert waits == [2, 4, 8, 16, 32, 60, 60]
+    world.media.act = clean
+    await world.pipeline.run(job.job_id)
+    assert (await world.job(job)).state is JobState.SUCCESS
+
+
+@dataclass
+class Interruptible:
+    """A database that can be made to go away."""
+
+    database: Database
+    away: bool = False
+    refused: int = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[object]:
+        """One of the database's, unless it is away."""
+        if self.away:
+            self.refused += 1
+            raise DatabaseUnavailableError("away")
+        async with self.database.transaction() as tx:
+            yield tx
+
+
+async def test_a_job_waits_for_the_database_itself(world: World) -> None:
+    """When the job cannot even be put back, it stays Running, waits, and the next attempt ends it."""
+    database = Interruptible(world.database)
+
+    def go_away(source: BinaryIO, target: BinaryIO) -> None:
+        database.away = True
+        raise RuntimeError("cut")
+
+    world.media.act = go_away
+    pipeline = replace(world.pipeline, database=database)
+    job = await world.submit()
+    with pytest.raises(TryAgainError):
+        await pipeline.run(job.job_id)
+    assert (await world.job(job)).state is JobState.RUNNING
+    database.away, world.media.act = False, clean
+    await pipeline.run(job.job_id)
+    assert (await world.job(job)).state is JobState.SUCCESS
+
+
+async def test_stopped_without_the_database(world: World) -> None:
+    """A worker that stops while the database is away stops all the same."""
+    database = Interruptible(world.database)
+    world.media.act = lambda source, target: asyncio.sleep(60)
+    job = await world.submit()
+    attempt = asyncio.create_task(replace(world.pipeline, database=database).run(job.job_id))
+    while world.media.calls == 0:
+        await asyncio.sleep(0.01)
+    database.away = True
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+
+
+async def test_progress_survives_the_database(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A percent that cannot be written is written once the database is back."""
+    monkeypatch.setattr("sordino.jobs.pipeline.PROGRESS_SECONDS", 0.01)
+    database, release = Interruptible(world.database), asyncio.Event()
+
+    async def wait(target: BinaryIO) -> None:
+        database.away = True
+        await release.wait()
+        target.write(b"clean")
+
+    world.media.act = lambda source, target: wait(target)
+    job = await world.submit()
+    attempt = asyncio.create_task(replace(world.pipeline, database=database).run(job.job_id))
+    while database.refused < 2:
+        await asyncio.sleep(0.01)
+    database.away = False
+    while (await world.job(job)).progress != 50:
+        await asyncio.sleep(0.01)
+    release.set()
+    await attempt
+    assert (await world.job(job)).state is JobState.SUCCESS
+
+
+async def test_a_superseded_attempt_is_stopped_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When another attempt took the job over, the media process of this one is cancelled, and the job left alone."""
+    monkeypatch.setattr("sordino.jobs.pipeline.PROGRESS_SECONDS", 0.01)
+    stopped = asyncio.Event()
+
+    async def overtaken(job: Job) -> None:
+        async with world.database.transaction() as tx:
+            await tx.jobs.start(job.job_id, datetime.now(UTC))
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.set()
+
+    job = await world.submit()
+    world.media.act = lambda source, target: overtaken(job)
+    async with asyncio.timeout(10):
+        await world.pipeline.run(job.job_id)
+    assert stopped.is_set()
+    left = await world.job(job)
+    assert (left.state, left.attempt) == (JobState.RUNNING, 2)
+
+
+async def test_recordings_have_no_name(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a job runs, no directory holds its files: a killed worker leaves nothing behind."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen = []
+
+    def look(source: BinaryIO, target: BinaryIO) -> None:
+        with Path(f"/dev/fd/{source.fileno()}").open("rb") as again:
+            seen.append(again.read())
+        seen.extend(tmp_path.iterdir())
+        target.write(b"clean")
+
+    world.media.act = look
+    job = await world.submit()
+    await world.pipeline.run(job.job_id)
+    assert (await world.job(job)).state is JobState.SUCCESS
+    assert seen == [b"noisy"]
 
 
 async def test_stopped_worker_gives_the_job_back(world: World) -> None:
@@ -189,25 +352,25 @@ async def test_stopped_worker_gives_the_job_back(world: World) -> None:
     with pytest.raises(asyncio.CancelledError):
         await attempt
     assert (await world.job(job)).state is JobState.SUBMITTED
-    world.media.act = lambda source, target: target.write_bytes(b"clean")
+    world.media.act = clean
     await world.pipeline.run(job.job_id)
     assert (await world.job(job)).state is JobState.SUCCESS
 
 
 async def test_superseded_attempt_leaves_no_trace(world: World) -> None:
-    """Of two attempts that both reach the end, the later one's output is the output, and the other's blob is gone."""
+    """Of two attempts that both reach the end, the later one's output is the output."""
     entered, release = asyncio.Event(), asyncio.Event()
 
-    async def slow(target: Path) -> None:
+    async def slow(target: BinaryIO) -> None:
         entered.set()
         await release.wait()
-        target.write_bytes(b"late")
+        target.write(b"late")
 
     world.media.act = lambda source, target: slow(target)
     job = await world.submit()
     first = asyncio.create_task(world.pipeline.run(job.job_id))
     await entered.wait()
-    world.media.act = lambda source, target: target.write_bytes(b"clean")
+    world.media.act = clean
     await world.pipeline.run(job.job_id)
     written = await world.objects.head(world.bucket.name, "out.wav")
     release.set()
@@ -221,8 +384,8 @@ async def test_output_bucket_vanishes_meanwhile(world: World) -> None:
     buckets = BucketStore(database=world.database, clock=SystemClock(), new_queue_id=new_queue_id)
     other = await buckets.create("other-1250000000", REGION, ACCOUNT)
 
-    async def remove_bucket(target: Path) -> None:
-        target.write_bytes(b"clean")
+    async def remove_bucket(target: BinaryIO) -> None:
+        target.write(b"clean")
         await buckets.remove(other.name)
 
     world.media.act = lambda source, target: remove_bucket(target)
@@ -282,3 +445,89 @@ async def test_sweep(world: World) -> None:
     with pytest.raises(BlobNotFoundError):
         _ = [part async for part in world.blobs.get(replaced.blob_id)]
     assert [part async for part in world.blobs.get(current.blob_id)] == [b"newer"]
+
+
+@dataclass
+class StuckBlobs:
+    """A blob store that cannot remove some blobs."""
+
+    blobs: ObstoreBlobs
+    stuck: set[str]
+    error: type[Exception] = BlobStoreError
+
+    async def remove(self, blob_id: str) -> None:
+        """Remove, or fail."""
+        if blob_id in self.stuck:
+            raise self.error(blob_id)
+        await self.blobs.remove(blob_id)
+
+
+async def test_sweep_passes_over_a_stuck_blob(world: World) -> None:
+    """A blob that cannot be removed keeps no other, and goes when it can, after a while."""
+    stuck = (await world.objects.head(world.bucket.name, "in.wav")).blob_id
+    for content in (b"second", b"third"):
+        await world.put("in.wav", content)
+    blobs, shift = StuckBlobs(world.blobs, {stuck}), GRACE + timedelta(minutes=1)
+    sweep = Sweep(database=world.database, blobs=blobs, clock=ShiftedClock(shift))
+    assert await sweep() == 1
+    blobs.stuck.clear()
+    assert await sweep() == 0
+    assert await replace(sweep, clock=ShiftedClock(2 * shift))() == 1
+    with pytest.raises(BlobNotFoundError):
+        _ = [part async for part in world.blobs.get(stuck)]
+
+
+@pytest.mark.parametrize("error", [BlobStoreError, DatabaseUnavailableError, RuntimeError])
+async def test_nothing_ends_the_sweep(world: World, error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a removal raises, the sweep goes on, and stops when it is told to."""
+    monkeypatch.setattr("sordino.storage.sweep.PAUSE_SECONDS", 0.01)
+    stuck = (await world.objects.head(world.bucket.name, "in.wav")).blob_id
+    await world.put("in.wav", b"newer")
+    blobs = StuckBlobs(world.blobs, {stuck}, error)
+    clock = ShiftedClock(GRACE + timedelta(minutes=1))
+    sweeping = asyncio.create_task(Sweep(database=world.database, blobs=blobs, clock=clock).run())
+    await asyncio.sleep(0.2)
+    assert not sweeping.done()
+    sweeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sweeping
+
+
+async def test_sweep_finds_uploads_whose_writer_died(world: World) -> None:
+    """Bytes without a row go after the time an upload may take, not before; those of a stored object never."""
+    orphan = await world.objects.write_blob(Upload(bucket=world.bucket.name, key="a"), chunks(b"never stored"))
+    kept = await world.objects.head(world.bucket.name, "in.wav")
+    early, late = (
+        Sweep(database=world.database, blobs=world.blobs, clock=ShiftedClock(UPLOAD_TIME + by))
+        for by in (timedelta(0), GRACE + timedelta(minutes=1))
+    )
+    assert await early() == 0
+    assert [part async for part in world.blobs.get(orphan.blob_id)] == [b"never stored"]
+    assert await late() == 1
+    with pytest.raises(BlobNotFoundError):
+        _ = [part async for part in world.blobs.get(orphan.blob_id)]
+    assert [part async for part in world.blobs.get(kept.blob_id)] == [b"noisy"]
+
+
+async def test_sweep_finds_an_upload_killed_while_it_writes(world: World) -> None:
+    """The blob is on the sweep's list before its first byte is taken."""
+    noted = []
+
+    async def watched() -> AsyncIterator[bytes]:
+        async with world.database.pool.connection() as connection:
+            rows = await (await connection.execute("SELECT blob_id FROM unreferenced_blobs")).fetchall()
+        noted.extend(row["blob_id"] for row in rows)
+        yield b"x"
+
+    stored = await world.objects.put(Upload(bucket=world.bucket.name, key="a"), watched())
+    assert noted == [stored.blob_id]
+
+
+async def test_an_upload_that_took_too_long_is_refused(world: World) -> None:
+    """An object whose blob is due for the sweep does not appear; the client is told that it was too slow."""
+    slow = replace(world.objects, clock=ShiftedClock(-UPLOAD_TIME))
+    with pytest.raises(ServiceError) as refusal:
+        await slow.put(Upload(bucket=world.bucket.name, key="a"), chunks(b"late"))
+    assert refusal.value.code == "RequestTimeOut"
+    with pytest.raises(ServiceError, match="object does not exist"):
+        await world.objects.head(world.bucket.name, "a")

@@ -2,16 +2,26 @@
 
 import hashlib
 import io
+import os
+import signal
+import subprocess
+import sys
+import time
 import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+import chaos
 import comparison
+import demo
 from measure import (
     DNSMOS_RATE,
     SILENCE_DBFS,
@@ -25,6 +35,7 @@ from server import Server, ServerError
 from spectrogram import LOUDEST_DBFS, QUIETEST_DBFS, draw, spectrogram
 
 RATE = 16000
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def sine(frequency: float, amplitude: float, seconds: float = 1.0, rate: int = RATE) -> np.ndarray:
@@ -164,6 +175,39 @@ def test_comparison_tells_both_sides_and_the_change(tmp_path, monkeypatch):
     assert before.seconds == 2
 
 
+def test_less_than_a_second_is_not_scored(tmp_path):
+    """A recording shorter than a second has no opinion of listeners and no speed, and the demo says so."""
+    short = comparison.measure(write_wav(tmp_path / "short.wav", noise(-30, 0.99)))
+    story = Told()
+    demo._conclude(story, short, short, 0.5)
+    assert short.mos is None
+    assert any("DNSMOS and the speed were left out" in text for text in story.texts)
+    assert not any("times real time" in text for text in story.texts)
+
+
+def test_a_second_has_a_speed(tmp_path):
+    """From a second on the demo tells how fast it was."""
+    second = comparison.measure(write_wav(tmp_path / "second.wav", noise(-30, 1)))
+    story = Told()
+    demo._conclude(story, second, second, 0.5)
+    assert any("2 times real time" in text for text in story.texts)
+
+
+class Told(demo.Story):
+    """A story that is kept in place of being printed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def say(self, text: str = "") -> None:
+        """Keep a text."""
+        self.texts.append(text)
+
+    def show(self, table: object) -> None:
+        """Leave tables out."""
+
+
 def test_comparison_refuses_other_rates(tmp_path):
     """Files of another rate would be measured wrongly and are refused."""
     with pytest.raises(ValueError, match="16000 Hz"):
@@ -179,6 +223,9 @@ class Process:
     def poll(self) -> int | None:
         """Its exit status, None while it runs."""
         return self.status
+
+
+KEY = "SORDINO_APPID=1250000001\nSORDINO_UIN=100000000001\nSORDINO_SECRET_ID=AKIDx\nSORDINO_SECRET_KEY=a=b\n"
 
 
 def server(directory: Path, log: str, status: int | None = None) -> Server:
@@ -203,9 +250,7 @@ def test_server_that_says_nothing_is_not_ready(tmp_path):
 
 def test_root_key_is_read_from_its_file(tmp_path):
     """The key that the server keeps in its data directory is found there."""
-    (tmp_path / "root-key.env").write_text(
-        "SORDINO_APPID=1250000001\nSORDINO_UIN=100000000001\nSORDINO_SECRET_ID=AKIDx\nSORDINO_SECRET_KEY=a=b\n"
-    )
+    (tmp_path / "root-key.env").write_text(KEY)
     key = server(tmp_path, "").root_key
     assert (key.appid, key.secret_id, key.secret_key) == ("1250000001", "AKIDx", "a=b")
 
@@ -225,3 +270,89 @@ def test_waiting_ends_with_the_time(tmp_path):
 def test_log_tail_is_the_end_of_the_log(tmp_path):
     """Of a long log the last lines are shown."""
     assert server(tmp_path, "".join(f"line {n}\n" for n in range(100))).log_tail(2) == "line 98\nline 99"
+
+
+def test_log_tail_keeps_the_key_to_itself(tmp_path):
+    """The announcement of the root key is in the log of a first start and never in its tail."""
+    (tmp_path / "root-key.env").write_text(KEY)
+    said = "  SecretId   AKIDx\n  SecretKey  a=b\nSordino listens on http://127.0.0.1:40123 with 2 workers.\n"
+    assert server(tmp_path, said).log_tail() == "Sordino listens on http://127.0.0.1:40123 with 2 workers."
+
+
+def run_demo(monkeypatch, *arguments: object) -> int:
+    """The exit status of the demo with command line arguments, without touching this process's signals."""
+    monkeypatch.setattr("sys.argv", ["demo.py", *map(str, arguments)])
+    monkeypatch.setattr(demo, "exit_on_sigterm", lambda: None)
+    return demo.main()
+
+
+def test_demo_says_that_a_directory_is_no_file(tmp_path, monkeypatch, capsys):
+    """A directory in place of a file is called one."""
+    assert run_demo(monkeypatch, "--input", tmp_path) == 1
+    assert capsys.readouterr().err == f"demo: {tmp_path} is a directory. Name a file: make demo INPUT=file\n"
+
+
+def test_failed_job_is_told_without_the_log(tmp_path, monkeypatch, capsys):
+    """Of a job that failed the demo prints code and message, and nothing of the server's log."""
+
+    @contextmanager
+    def start_server() -> Iterator[Server]:
+        yield server(tmp_path, "words of the log\n")
+
+    def fail(*_: object) -> float:
+        raise demo.DemoError("The job ended as Failed: InvalidMedia: no sound")
+
+    monkeypatch.setattr(demo, "start_server", start_server)
+    monkeypatch.setattr(demo, "_job", fail)
+    (tmp_path / "text.mp3").write_text("no sound")
+    assert run_demo(monkeypatch, "--input", tmp_path / "text.mp3", "--output", tmp_path / "out") == 1
+    assert capsys.readouterr().err == "demo: The job ended as Failed: InvalidMedia: no sound\n"
+
+
+class Tormented:
+    """A server with one worker."""
+
+    workers = (4242,)
+
+
+@pytest.mark.parametrize(
+    ("kills", "seconds", "left", "killed"), [(3, 60, 9, 3), (9, 0, 9, 0), (9, 60, 0, 0)], ids=["kills", "time", "done"]
+)
+def test_chaos_stops_killing(monkeypatch, kills, seconds, left, killed):
+    """The killing ends after so many kills or seconds, or with the last job, so that the jobs can end."""
+    struck: list[int] = []
+    monkeypatch.setattr(chaos.os, "kill", lambda pid, _: struck.append(pid))
+    monkeypatch.setattr(chaos.time, "sleep", lambda _: None)
+    monkeypatch.setattr(chaos, "_unfinished", lambda _: left)
+    plan = chaos.Plan(jobs=9, seconds=1, kills=kills, torment_seconds=seconds, seed=0)
+    assert chaos._kill(Tormented(), None, plan) == killed
+    assert struck == [4242] * killed
+
+
+def test_chaos_stops_its_server_on_sigterm(tmp_path):
+    """A server that the chaos script started does not outlive the script's end by SIGTERM."""
+    script = subprocess.Popen(
+        [sys.executable, Path(chaos.__file__), "--jobs", "1"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    children: list[psutil.Process] = []
+    while not children:
+        assert script.poll() is None
+        children = psutil.Process(script.pid).children()
+        time.sleep(0.05)
+    script.terminate()
+    assert script.wait(120) == 128 + signal.SIGTERM
+    assert not any(child.is_running() for child in children)
+
+
+def test_make_takes_names_of_files_as_they_are(tmp_path):
+    """Quotes, dollar signs and spaces in INPUT and OUTPUT reach the demo unchanged."""
+    (tmp_path / "python").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    (tmp_path / "python").chmod(0o755)
+    (tmp_path / "installed").touch()
+    name = 'it\'s "a" $HOME $(x) `id`.mp3'
+    command = ["make", "-s", "-C", ROOT, "demo", f"BIN={tmp_path}", f"STAMP={tmp_path / 'installed'}"]
+    told = subprocess.run([*command, f"INPUT={name}", "OUTPUT=o $$"], check=True, capture_output=True, text=True)
+    assert told.stdout.splitlines() == ["scripts/demo.py", f"--input={name}", "--output=o $$"]

@@ -183,3 +183,10 @@ def test_off_changes_nothing() -> None:
     """The engine called off gives back the very samples."""
     samples = noisy(1, 2)
     np.testing.assert_array_equal(denoise(denoisers.load("off"), samples), samples)
+
+
+@pytest.mark.parametrize("channels", [0, -1])
+def test_a_stream_has_a_channel(denoiser: Denoiser, channels: int) -> None:
+    """A stream without channels is refused where it is asked for."""
+    with pytest.raises(ValueError, match="1 channel or more"):
+        denoiser.stream(channels)

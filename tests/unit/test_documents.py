@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def test_elements_said_to_come_later_are_refused(path):
     assert refusal.value.code == NOT_IMPLEMENTED.code
 
 
+def test_elements_that_the_protocol_does_not_know_are_ignored():
+    """What the coverage page says of unknown elements is so."""
+    body = (
+        "<Request><Tag>NoiseReduction</Tag><Colour>red</Colour><Input><Object>a.wav</Object></Input>"
+        f"<Operation>{OUTPUT}</Operation></Request>"
+    )
+    assert parse_job(body.encode()) == parse_job(body.replace("<Colour>red</Colour>", "").encode())
+    assert "Elements that the protocol does not know are ignored." in PAGES["api-coverage.md"]()
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=names)
 def test_relative_links_lead_somewhere(document):
     """Every link within the repository names a file that is there, and a heading of it."""
@@ -121,6 +132,22 @@ def test_every_make_target_is_explained():
     makefile = (ROOT / "Makefile").read_text("utf-8")
     phony = set(re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split())
     assert phony == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+
+
+def test_help_says_how_to_choose_the_python():
+    """`make help` and the README name the variable that chooses the interpreter."""
+    told = subprocess.run(["make", "-s", "-C", ROOT, "help"], check=True, capture_output=True, text=True).stdout
+    assert "PYTHON=python3.12" in told
+    assert "PYTHON=python3.12" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_what_make_installs_has_hashes():
+    """No target installs a package without its hash, and what `make lock` and setup run with is pinned."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    installs = [line for line in makefile.splitlines() if re.match(r"\t.*(\$\(PIP\)|pip install)", line)]
+    assert [line for line in installs if "--require-hashes" not in line] == ["\t$(PIP) --editable ."]
+    assert re.search(r"^uv==", (ROOT / "requirements/dev.lock").read_text("utf-8"), re.MULTILINE)
+    assert re.search(r"^wheel==", (ROOT / "requirements/build.lock").read_text("utf-8"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=names)

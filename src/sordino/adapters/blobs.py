@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -12,9 +13,10 @@ from urllib.request import url2pathname
 
 import obstore
 from fastcrc import crc64
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, from_url
 
-from sordino.domain.ports import BlobDigest, BlobNotFoundError
+from sordino.domain.ports import BlobDigest, BlobNotFoundError, BlobStoreError
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -62,13 +64,19 @@ class ObstoreBlobs:
         """Write a new blob; when ``chunks`` raises, nothing stays and the error passes through.
 
         The blob is on disk when a local store returns. Memory holds a few parts, however long the blob is.
+
+        Raises:
+            BlobStoreError: the store failed.
         """
         counted = _Counted(chunks)
         head = await _read_part(counted)
         body = _joined(head, counted) if len(head) >= PART_BYTES else head
-        await obstore.put_async(self._store, _path(blob_id), body, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
-        if self._directory is not None:
-            await asyncio.to_thread(_sync, self._directory, _path(blob_id))
+        with _store_errors(counted):
+            await obstore.put_async(
+                self._store, _path(blob_id), body, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+            )
+            if self._directory is not None:
+                await asyncio.to_thread(_sync, self._directory, _path(blob_id))
         return counted.digest()
 
     async def get(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
@@ -76,29 +84,34 @@ class ObstoreBlobs:
 
         Raises:
             BlobNotFoundError: there is no such blob.
+            BlobStoreError: the store failed.
         """
-        try:
-            if start == end:
-                await obstore.head_async(self._store, _path(blob_id))
-                return
-            result = await obstore.get_async(self._store, _path(blob_id), options=_range(start, end))
-        except FileNotFoundError as error:
-            raise BlobNotFoundError(blob_id) from error
-        async for chunk in result.stream(min_chunk_size=READ_BYTES):
-            yield chunk
+        with _store_errors():
+            try:
+                if start == end:
+                    await obstore.head_async(self._store, _path(blob_id))
+                    return
+                result = await obstore.get_async(self._store, _path(blob_id), options=_range(start, end))
+            except FileNotFoundError as error:
+                raise BlobNotFoundError(blob_id) from error
+            async for chunk in result.stream(min_chunk_size=READ_BYTES):
+                yield chunk
 
     async def remove(self, blob_id: str) -> None:
-        """Delete the blob; quiet when it is gone already."""
-        try:
+        """Delete the blob; quiet when it is gone already.
+
+        Raises:
+            BlobStoreError: the store failed.
+        """
+        with _store_errors(), suppress(FileNotFoundError):
             await obstore.delete_async(self._store, _path(blob_id))
-        except FileNotFoundError:
-            return
 
 
 class _Counted:
-    """An async iterator that hands ``chunks`` on and counts what passes."""
+    """An async iterator that hands ``chunks`` on and counts what passes; ``error`` is what broke it, if any."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self.error: Exception | None = None
         self._chunks = chunks
         self._size = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
@@ -108,7 +121,11 @@ class _Counted:
         return self
 
     async def __anext__(self) -> bytes:
-        chunk = await anext(self._chunks)
+        try:
+            chunk = await anext(self._chunks)
+        except Exception as error:
+            self.error = error
+            raise
         self._size += len(chunk)
         self._md5.update(chunk)
         self._crc64 = crc64.xz(chunk, self._crc64)
@@ -116,6 +133,20 @@ class _Counted:
 
     def digest(self) -> BlobDigest:
         return BlobDigest(size=self._size, md5=self._md5.hexdigest(), crc64=self._crc64)
+
+
+@contextmanager
+def _store_errors(stream: _Counted | None = None) -> Iterator[None]:
+    """Turn obstore's errors, and the operating system's, into the port's; an error of ``stream`` itself passes through.
+
+    obstore's own are no ``OSError``, though a full disk is one of them.
+    """
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        if stream is not None and error is stream.error:
+            raise
+        raise BlobStoreError(str(error)) from error
 
 
 async def _read_part(chunks: AsyncIterator[bytes]) -> bytes:

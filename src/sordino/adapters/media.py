@@ -1,7 +1,7 @@
 """The sound path, run in a process of its own."""
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import BinaryIO
 
 from sordino.audio import sandbox
 from sordino.audio.errors import MediaError, MediaReason
@@ -21,18 +21,29 @@ class ProcessMedia:
         max_seconds: decoded audio of a job, seconds.
         memory_bytes: address space a job may add, bytes.
         cpu_seconds: CPU time of a job, seconds.
+        wall_seconds: time of a job from its start to its end, seconds.
     """
 
-    def __init__(self, *, denoiser: str, max_seconds: float, memory_bytes: int, cpu_seconds: int) -> None:
+    def __init__(
+        self,
+        *,
+        denoiser: str,
+        max_seconds: float,
+        memory_bytes: int,
+        cpu_seconds: int,
+        wall_seconds: float = 7200.0,
+    ) -> None:
         self._denoiser = denoiser
-        self._limits = MediaLimits(seconds=max_seconds, memory_bytes=memory_bytes, cpu_seconds=cpu_seconds)
+        self._limits = MediaLimits(
+            seconds=max_seconds, memory_bytes=memory_bytes, cpu_seconds=cpu_seconds, wall_seconds=wall_seconds
+        )
 
     def warm(self) -> None:
         """Load the engine in the background now, so that the first job need not wait for it."""
         sandbox.warm(self._denoiser)
 
     async def denoise(
-        self, source: Path, target: Path, order: NoiseReduction, on_progress: Callable[[int], None]
+        self, source: BinaryIO, target: BinaryIO, order: NoiseReduction, on_progress: Callable[[int], None]
     ) -> MediaResult:
         """See `sordino.domain.ports.Media.denoise`.
 

@@ -4,6 +4,7 @@ Children run in sessions of their own, so that Ctrl-C reaches the supervisor alo
 the lifeline: when the supervisor is killed the pipe closes and they stop by themselves.
 """
 
+import logging
 import os
 import signal
 import subprocess
@@ -20,6 +21,8 @@ STOP_SECONDS = 20.0
 STEADY_SECONDS = 30.0
 LONGEST_PAUSE = 15.0
 
+_ASKED = (0, -signal.SIGTERM)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
@@ -30,13 +33,36 @@ class Program:
     pass_fds: tuple[int, ...] = ()
 
 
+@dataclass(slots=True, kw_only=True)
+class Care:
+    """What else must be kept alive: its name in the log, and what to call ten times a second for it.
+
+    When the call raises, the next one waits; the programs are looked after meanwhile.
+    """
+
+    name: str
+    tend: Callable[[], None]
+    _next_try: float = 0.0
+
+    def take(self) -> None:
+        """Tend, if it is due."""
+        if time.monotonic() < self._next_try:
+            return
+        try:
+            self.tend()
+        except Exception:
+            # Whatever it is, the programs go on, and it may pass.
+            log.exception("cannot be kept alive", what=self.name, next_try_in_seconds=LONGEST_PAUSE)
+            self._next_try = time.monotonic() + LONGEST_PAUSE
+
+
 class _Child:
-    """One program's process, with the pause before its next start."""
+    """One program's process, with the pauses between its starts."""
 
     def __init__(self, program: Program, lifeline: int) -> None:
         self.program = program
         self._lifeline = lifeline
-        self._pause = 0.0
+        self._next_pause = 0.0
         self._next_start = 0.0
         self.process: subprocess.Popen[bytes] | None = None
         self._began = 0.0
@@ -48,11 +74,17 @@ class _Child:
             if now >= self._next_start:
                 self._start(now)
         elif (status := self.process.poll()) is not None:
-            steady = now - self._began > STEADY_SECONDS
-            self._pause = 0.0 if steady else min(max(1.0, self._pause * 2), LONGEST_PAUSE)
-            self._next_start = now + self._pause
-            self.process = None
-            log.error("process died", process=self.program.name, status=status, restart_in_seconds=self._pause)
+            self._note_end(now, status)
+
+    def _note_end(self, now: float, status: int) -> None:
+        """Start again at once; after a pause that doubles when it has ended soon after its last start, too."""
+        pause = 0.0 if now - self._began > STEADY_SECONDS else self._next_pause
+        self._next_pause = min(max(1.0, pause * 2), LONGEST_PAUSE)
+        self._next_start = now + pause
+        self.process = None
+        # A process that someone asked to end has not failed.
+        level = logging.INFO if status in _ASKED else logging.ERROR
+        log.log(level, "process ended", process=self.program.name, status=status, restart_in_seconds=pause)
 
     def _start(self, now: float) -> None:
         self._began = now
@@ -70,21 +102,17 @@ class Supervisor:
     """Runs programs until told to stop.
 
     Attributes:
-        tend: called ten times a second for what else must be kept alive; when it raises, again after a pause.
+        programs: the processes to keep.
+        cares: what else to keep alive.
     """
 
     programs: Sequence[Program]
-    tend: Callable[[], None] | None = None
+    cares: Sequence[Care] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
         """Have ``run`` end; may be called from a signal handler."""
         self._stop.set()
-
-    @property
-    def stopping(self) -> bool:
-        """Whether ``stop`` was called."""
-        return self._stop.is_set()
 
     def run(self) -> None:
         """Keep every program running until ``stop``; then end them all, by force after 20 s."""
@@ -92,7 +120,8 @@ class Supervisor:
         try:
             children = [_Child(program, lifeline) for program in self.programs]
             while not self._stop.is_set():
-                self._tend()
+                for care in self.cares:
+                    care.take()
                 for child in children:
                     child.tend()
                 self._stop.wait(0.1)
@@ -100,15 +129,6 @@ class Supervisor:
         finally:
             os.close(lifeline)
             os.close(held)
-
-    def _tend(self) -> None:
-        try:
-            if self.tend is not None:
-                self.tend()
-        except Exception:
-            # Whatever it is, the API and the workers go on, and it may pass.
-            log.exception("cannot be kept alive", pause_seconds=LONGEST_PAUSE)
-            self._stop.wait(LONGEST_PAUSE)
 
 
 def _end(processes: Sequence["subprocess.Popen[bytes]"]) -> None:

@@ -16,7 +16,7 @@ from sordino.api.auth import sign_in
 from sordino.api.call import Call, Services, xml
 from sordino.api.object_headers import refuse_repeated
 from sordino.api.operations import find
-from sordino.domain.ports import DatabaseUnavailableError
+from sordino.domain.ports import BlobStoreError, DatabaseUnavailableError
 from sordino.errors import ServiceError
 from sordino.wire.address import Address, Service, resolve
 from sordino.wire.headers import canonical
@@ -79,8 +79,8 @@ class _Exchange:
         except ServiceError as refusal:
             log.info("refused", code=refusal.code, message=refusal.message)
             return await self._refuse(refusal)
-        except DatabaseUnavailableError as error:
-            log.warning("the database does not answer", error=str(error))
+        except (DatabaseUnavailableError, BlobStoreError) as error:
+            log.warning("a store does not answer", error=str(error))
             return await self._refuse(errors.SERVICE_UNAVAILABLE())
         except Exception:
             log.exception("request broke")

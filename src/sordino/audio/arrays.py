@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sordino.audio.blocks import Block
-from sordino.audio.decode import RATES
+from sordino.audio.decode import MAX_CHANNELS, RATES
 from sordino.audio.encode import to_int16
 from sordino.audio.resample import Resampler
 from sordino.denoisers import load
@@ -25,8 +25,8 @@ def denoise(samples: NDArray[Sample], rate: int, *, denoiser: str = "dfn3") -> N
     each for itself, so a stereo image stays where it is.
 
     Args:
-        samples: float32 or float64, full scale at 1.0, or int16; shape (samples,) or (samples, channels).
-            NaN and infinities count as 0.
+        samples: float32 or float64, full scale at 1.0, or int16; shape (samples,) or (samples, channels), up to 64
+            channels. NaN and infinities count as 0.
         rate: Hz, 100 to 1,000,000.
         denoiser: name of the engine.
 
@@ -48,6 +48,11 @@ def _check(samples: Any, rate: Any) -> None:  # noqa: ANN401 (what comes from ou
         raise TypeError(f"samples must be a NumPy array of float32, float64 or int16, not {kind}")
     if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] == 0):
         raise ValueError(f"samples must have shape (samples,) or (samples, channels), not {samples.shape}")
+    if samples.ndim == 2 and samples.shape[1] > MAX_CHANNELS:
+        raise ValueError(
+            f"samples have {samples.shape[1]} channels and may have {MAX_CHANNELS}; "
+            "the shape must be (samples, channels); transpose it"
+        )
     if isinstance(rate, bool) or not isinstance(rate, Integral):
         raise TypeError(f"rate must be a whole number of Hz, not {rate!r}")
     if rate not in RATES:

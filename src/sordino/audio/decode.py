@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from itertools import chain
-from typing import BinaryIO, NoReturn, Protocol
+from typing import Any, BinaryIO, NoReturn, Protocol
 
 import av
 import av.error
@@ -54,6 +54,8 @@ _DESCRIPTION = re.compile(
         | (<\?xml[^>]*>\s*)? <(MPD|SmoothStreamingMedia|playlist|asx)\b )""",
     re.IGNORECASE | re.VERBOSE,
 )
+# PyAV before 19 raises on tags that are no UTF-8 unless told otherwise; from 19 on it has no such argument, nor need.
+_TOLERANT: Mapping[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _SCALES: Mapping[str, float] = {"uint8": 2.0**7, "int16": 2.0**15, "int32": 2.0**31}
 
 
@@ -97,7 +99,7 @@ def open_input(file: BinaryIO, *, max_seconds: float = float("inf")) -> Iterator
     A damaged file yields what can be read when that is more than a second, with a `Source.note`.
 
     Args:
-        file: seekable, open for reading in binary mode.
+        file: seekable, open for reading in binary mode; read from its beginning.
         max_seconds: decoded audio allowed.
 
     Raises:
@@ -115,8 +117,8 @@ def open_input(file: BinaryIO, *, max_seconds: float = float("inf")) -> Iterator
                 "protocol_whitelist": "none",
                 "codec_whitelist": _audio_decoders(),
             },
-            metadata_errors="replace",
             io_open=_refuse_resource,
+            **_TOLERANT,
         )
     except av.error.MemoryError as error:
         raise _too_large() from error
@@ -134,6 +136,7 @@ def open_input(file: BinaryIO, *, max_seconds: float = float("inf")) -> Iterator
 
 def _ends(file: BinaryIO) -> tuple[bytes, bytes]:
     """The first KiB and the last 64 KiB, which hold the last page of an Ogg file."""
+    file.seek(0)
     head = file.read(1024)
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 2**16))
@@ -268,7 +271,7 @@ class _Decoder:
     def _nothing_decoded(self) -> MediaError:
         if self._damaged:
             return _unreadable()
-        return MediaError(MediaReason.EMPTY, "The audio stream holds no samples; upload a file with sound in it.")
+        return MediaError(MediaReason.EMPTY, "The audio stream holds no samples.")
 
 
 class _Adapter:
@@ -299,10 +302,17 @@ class _Adapter:
 def _audio_stream(container: InputContainer) -> AudioStream:
     stream = container.streams.best("audio")
     if stream is None:
-        raise MediaError(MediaReason.NO_AUDIO, "The file holds no audio; upload one with an audio stream.")
+        raise MediaError(MediaReason.NO_AUDIO, "The file holds no audio stream.")
     if not isinstance(stream, AudioStream) or stream.codec_context is None:
         raise _undecodable()
     stream.codec_context.thread_count = 1
+    try:
+        # Not left to the first packet: PyAV forgets the decoder when it does not start.
+        stream.codec_context.open(strict=False)
+    except av.error.MemoryError as error:
+        raise _too_large() from error
+    except av.error.FFmpegError as error:
+        raise _undecodable() from error
     return stream
 
 
@@ -395,13 +405,21 @@ def _decodes_audio(name: str) -> bool:
 
 
 def _check_head(head: bytes) -> None:
-    """Name what is no media file at all for what it is; FFmpeg could not open these either."""
+    """Name for what it is what FFmpeg could not open either, or what it may not."""
     if not head:
-        raise MediaError(MediaReason.EMPTY, "The file is empty; upload it again.")
+        raise MediaError(MediaReason.EMPTY, "The file is empty; it holds not a single byte.")
     if _DESCRIPTION.match(head.lstrip(b"\xef\xbb\xbf")):
         raise MediaError(
-            MediaReason.REFUSED, "The file is a playlist or stream description; upload the media file it points to."
+            MediaReason.REFUSED, "The file is a playlist or stream description; use the media file it points to."
         )
+    if _is_adx(head):
+        raise MediaError(MediaReason.UNSUPPORTED, "The format CRI ADX is not supported; convert it to WAV, MP3 or M4A.")
+
+
+def _is_adx(head: bytes) -> bool:
+    """Whether this is CRI ADX, which other demuxers would take for damaged files of theirs."""
+    end = int.from_bytes(head[2:4], "big") + 4
+    return head.startswith(b"\x80\x00") and head[end - 6 : end] == b"(c)CRI"
 
 
 def _without_sizes(head: bytes) -> bool:
@@ -435,5 +453,5 @@ def _undecodable() -> MediaError:
 def _unreadable() -> MediaError:
     return MediaError(
         MediaReason.UNSUPPORTED,
-        "The file is not audio or video of a known format, or is too damaged to read; upload a playable media file.",
+        "The file is not audio or video of a known format, or is too damaged to read; convert it to WAV, MP3 or M4A.",
     )

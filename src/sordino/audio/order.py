@@ -47,11 +47,13 @@ class MediaLimits:
         seconds: decoded audio, seconds.
         memory_bytes: address space beyond what the loaded engine takes, bytes.
         cpu_seconds: CPU time, whole seconds.
+        wall_seconds: time from the start to the end, seconds; a run that waits for what never comes uses no CPU time.
     """
 
     seconds: float = 6 * 3600.0
     memory_bytes: int = 2 * 1024**3
     cpu_seconds: int = 3600
+    wall_seconds: float = 7200.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

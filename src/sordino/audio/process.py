@@ -1,5 +1,6 @@
 """The sound path: decode, one channel, denoise, resample, encode; in memory that does not grow with the file."""
 
+import errno
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -47,7 +48,7 @@ def denoise_file(
 
     Raises:
         MediaError: the input cannot be processed.
-        OrderError: the format or rate is unknown, or ``target`` is ``source`` or no regular file.
+        OrderError: the format or rate is unknown, or ``target`` is ``source``.
         UnknownDenoiserError: there is no engine of that name.
         OSError: a file cannot be read or written.
     """
@@ -61,10 +62,14 @@ def media_format(name: str | None, target: Path) -> MediaFormat:
 
     Raises:
         OrderError: there is no such format.
+        OSError: the format is to be told by ``target``, and that is a directory or a device.
     """
+    if name is None:
+        _check_replaceable(target)
     wanted = target.suffix.removeprefix(".").lower() if name is None else name
     if wanted not in list(MediaFormat):
-        raise OrderError(f"cannot write {wanted or 'a file without suffix'!r}; use {', '.join(MediaFormat)}")
+        what = repr(wanted) if wanted else f"{target.name!r}, whose suffix tells no format"
+        raise OrderError(f"cannot write {what}; use {', '.join(MediaFormat)}")
     return MediaFormat(wanted)
 
 
@@ -79,7 +84,7 @@ def process(
     """Run the sound path from one open file to another.
 
     Args:
-        source: seekable, open for reading in binary mode.
+        source: seekable, open for reading in binary mode; read from its beginning.
         target: empty, with a file descriptor, open for reading and writing in binary mode.
         order: what to make.
         max_seconds: audio allowed.
@@ -168,23 +173,42 @@ def whole_or_nothing(target: Path, *, keep: Path | None = None) -> Iterator[Bina
     """A new file that takes the name ``target`` when the block ends, and vanishes when it raises.
 
     Args:
-        target: its name; a regular file of that name is replaced.
+        target: its name; a regular file of that name is replaced, and leaves its permissions.
         keep: a file that must not be replaced.
 
     Raises:
-        OrderError: ``target`` is ``keep``, or is there and no regular file, or in no directory.
+        OrderError: ``target`` is ``keep``.
+        OSError: ``target`` is there and no regular file, or cannot be written.
     """
     place = target.resolve()
-    if not place.parent.is_dir():
-        raise OrderError(f"there is no directory {target.parent}")
-    if place.exists() and not place.is_file():
-        raise OrderError(f"{target} is not a regular file")
+    _check_replaceable(target)
     if keep is not None and place.exists() and place.samefile(keep):
         raise OrderError(f"{target} is the input; choose another name for the output")
     part = place.with_name(f".{secrets.token_hex(8)}.part")
+    with _errors_naming(part, target):
+        try:
+            with part.open("x+b") as file:
+                if place.exists():
+                    os.fchmod(file.fileno(), place.stat().st_mode & 0o777)
+                yield file
+            part.replace(place)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _errors_naming(part: Path, target: Path) -> Iterator[None]:
+    """Errors of the temporary file are told with the name that the user gave."""
     try:
-        with part.open("x+b") as file:
-            yield file
-        part.replace(place)
-    finally:
-        part.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.filename != str(part):
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from error
+
+
+def _check_replaceable(target: Path) -> None:
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "Not a regular file", str(target))

@@ -12,9 +12,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import asynccontextmanager
+from typing import Any, BinaryIO
 
 from sordino.audio.errors import MediaCrashedError, MediaError, MediaReason
 from sordino.audio.order import MediaLimits, MediaOrder, Report
@@ -34,24 +33,36 @@ _ENVIRONMENT = (
 )
 """Variables the media processes may see."""
 
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+}
+"""A zygote must have one thread; these keep libraries from starting others."""
+
+
+_PATIENCE_SECONDS = 60.0
+"""How long a zygote may take to kill a child; it may have to load its engine before."""
 
 
 async def run(
-    source: Path,
-    target: Path,
+    source: BinaryIO,
+    target: BinaryIO,
     order: MediaOrder,
     limits: MediaLimits,
     on_progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Remove the noise of ``source`` and write ``target``, in a child process.
 
-    Cancelling kills the child, and returns once it is gone. Of ``target``, which is replaced, only a returned report
-    promises anything.
+    Cancelling kills the child, and returns once it is gone. Of ``target`` only a returned report promises anything.
+
+    The child works on the open files themselves, which need no name, and shares their offsets: until the end they are
+    its alone, and afterwards their offsets are anywhere.
 
     Args:
-        source: any audio or video file.
-        target: the file to write.
+        source: any audio or video file, with a file descriptor, open for reading; read from its beginning.
+        target: the file to write, empty, with a file descriptor, open for reading and writing in binary mode.
         order: what to make.
         limits: what the child may use.
         on_progress: gets whole percents, rising.
@@ -59,15 +70,22 @@ async def run(
     Raises:
         MediaError: the input cannot be processed within the limits; trying again would not help.
         MediaCrashedError: the process died of something else.
-        OSError: a file cannot be opened.
     """
     outcome: dict[str, Any] = {}
-    async with _job(source, target, Request(order=order, limits=limits)) as reader:
-        async for line in reader:
-            event = json.loads(line)
-            if "progress" in event and on_progress is not None:
-                on_progress(event["progress"])
-            outcome.update(event)
+    try:
+        async with asyncio.timeout(limits.wall_seconds) as clock, _job(source, target, order, limits) as reader:
+            async for line in reader:
+                event = json.loads(line)
+                if "progress" in event and on_progress is not None:
+                    on_progress(event["progress"])
+                outcome.update(event)
+    except TimeoutError as error:
+        if not clock.expired():  # it is the error of ``on_progress``
+            raise
+        raise MediaError(
+            MediaReason.RESOURCE,
+            f"Processing the file took longer than the {limits.wall_seconds:g} s allowed; split it into shorter files.",
+        ) from error
     return _report(outcome)
 
 
@@ -77,26 +95,34 @@ def warm(denoiser: str) -> None:
 
 
 @asynccontextmanager
-async def _job(source: Path, target: Path, request: Request) -> AsyncIterator[asyncio.StreamReader]:
+async def _job(
+    source: BinaryIO, target: BinaryIO, order: MediaOrder, limits: MediaLimits
+) -> AsyncIterator[asyncio.StreamReader]:
     """The events of a new child, as lines; leaving the block kills the child if it is alive, and waits for its end."""
-    reader, writer = await asyncio.open_connection(sock=_start(source, target, request))
+    reader, writer = await asyncio.open_connection(sock=_start(source, target, Request(order=order, limits=limits)))
     try:
         yield reader
     finally:
         writer.write_eof()
         # The end of the stream is the end of the child: nobody else holds the channel.
-        await reader.read()
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await reader.read()
+        except TimeoutError:  # the zygote, whose task the killing is, does nothing any more
+            _zygotes.pop(order.denoiser).kill()
+            await reader.read()
         writer.close()
         await writer.wait_closed()
 
 
-def _start(source: Path, target: Path, request: Request) -> socket.socket:
+def _start(source: BinaryIO, target: BinaryIO, request: Request) -> socket.socket:
     """Have a child forked for the request; our end of its channel."""
     packed = request.pack()
-    with ExitStack() as opened:
-        ours, theirs = map(opened.enter_context, socket.socketpair())
-        files = opened.enter_context(source.open("rb")), opened.enter_context(target.open("w+b"))
-        descriptors = [theirs.fileno(), *(file.fileno() for file in files)]
+    # The child sees what is in the files, not what waits in a buffer here.
+    source.flush()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        descriptors = [theirs.fileno(), source.fileno(), target.fileno()]
         try:
             _zygote(request.order.denoiser).send(packed, descriptors)
         except BrokenPipeError:  # it was killed; the next one is as good
@@ -143,6 +169,10 @@ class _Zygote:
     def close(self) -> None:
         self._control.close()
         self._process.wait()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self.close()
 
 
 _zygotes: dict[str, _Zygote] = {}

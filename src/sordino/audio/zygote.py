@@ -21,12 +21,13 @@ import signal
 import socket
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -262,10 +263,23 @@ def main() -> None:
     zygote = os.getpid()
     job = Zygote(control).serve()
     if job is not None:
+        _be_child(job, zygote)
+
+
+def _be_child(job: Job, zygote: int) -> NoReturn:
+    """Run the job and end, whatever happens, without the interpreter's exit.
+
+    What that would tidy up belongs to the zygote: exit handlers may wait for threads that no fork has.
+    """
+    status = 1
+    try:
         confine(job.request.limits, {job.channel.fileno(), job.source, job.target}, parent=zygote)
         job.run()
-        # What the interpreter would tidy up belongs to the zygote.
-        os._exit(0)
+        status = 0
+    except BaseException:  # noqa: BLE001 - also SystemExit must not reach the interpreter
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 if __name__ == "__main__":

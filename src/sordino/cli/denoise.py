@@ -45,15 +45,19 @@ def denoise(
     try:
         note = _denoise(source, target, rate or None, format, denoiser)
     except MediaError as error:
-        raise _failed(f"{source}: {error}", CANNOT_PROCESS) from error
+        raise _failed(f"{_input_name(source)}: {error}", CANNOT_PROCESS) from error
     except (OrderError, UnknownDenoiserError) as error:
         raise _failed(str(error), USAGE) from error
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise _failed(f"{error.filename}: {error.strerror}", USAGE) from error
     except OSError as error:
-        raise _failed(f"{error.filename or target}: {error.strerror}", CANNOT_PROCESS) from error
+        # Without a name it is an error of writing, as of a full disk.
+        name = error.filename or ("standard output" if target == STANDARD else target)
+        raise _failed(f"{name}: {error.strerror}", CANNOT_PROCESS) from error
     if note:
-        _say(f"{source}: {note}")
+        _say(f"{_input_name(source)}: {note}")
+
+
+def _input_name(source: str) -> str:
+    return "standard input" if source == STANDARD else source
 
 
 def _denoise(source: str, target: str, rate: int | None, form: str | None, denoiser: str) -> str:

@@ -33,39 +33,40 @@ def serve(host: Host = None, port: Port = None, data: Data = None, workers: Work
     from sordino.adapters.data_directory import DataDirectoryError, locked
 
     settings = _settings(host=host, port=port, data=data, workers=workers)
+    _warn_of_unknown_variables()
     # Until the processes run, a stop unwinds the start: what was begun is ended in order.
     _on_stop_signals(_leave)
     with ExitStack() as stack:
+        # First of all, so that a port that is taken leaves no new directory behind.
+        listener = stack.enter_context(_listen(settings))
         try:
             stack.enter_context(locked(settings.data))
         except DataDirectoryError as error:
             _stop(str(error))
-        _serve(settings, stack)
+        _serve(settings, listener, stack)
 
 
-def _serve(settings: "Settings", stack: "ExitStack") -> None:
-    from sordino.adapters.supervisor import Program, Supervisor
+def _serve(settings: "Settings", listener: "socket.socket", stack: "ExitStack") -> None:
+    from sordino.adapters.supervisor import Care, Program, Supervisor
 
-    listener = stack.enter_context(_listen(settings))
     environment = _environment(settings)
-    revive: Callable[[], None] | None = None
+    cares = []
     if settings.database_url is None:
         postgres = _start_postgres(settings, stack)
         environment["SORDINO_DATABASE_URL"] = postgres.dsn
-        revive = postgres.revive
+        cares.append(Care(name="PostgreSQL", tend=postgres.revive))
     os.environ.update(environment)
     _prepare(_settings())
-    port = listener.getsockname()[1]
     me = [sys.executable, "-m", "sordino"]
     supervisor = Supervisor(
         programs=[
             Program(name="api", command=[*me, "api", "--fd", str(listener.fileno())], pass_fds=(listener.fileno(),)),
             *(Program(name=f"worker-{number + 1}", command=[*me, "worker"]) for number in range(settings.workers)),
         ],
-        tend=revive,
+        cares=cares,
     )
     _on_stop_signals(supervisor.stop)
-    typer.echo(f"Sordino listens on http://{_printable(settings.host)}:{port} with {settings.workers} workers.")
+    typer.echo(f"Sordino listens on {_url(settings, listener)} with {settings.workers} workers.")
     supervisor.run()
     typer.echo("Sordino has stopped.")
 
@@ -88,8 +89,10 @@ def api(
     if descriptor is not None:
         listener = socket.socket(fileno=descriptor)
     else:
+        _warn_of_unknown_variables()
         listener = _listen(settings)
         _prepare(settings)
+        typer.echo(f"Sordino listens on {_url(settings, listener)}.")
     with listener:
         asyncio.run(_run_api(settings, listener))
 
@@ -97,13 +100,13 @@ def api(
 async def _run_api(settings: "Settings", listener: "socket.socket") -> None:
     import uvicorn
 
+    from sordino.api.protocol import Protocol
     from sordino.bootstrap import open_application
 
     async with open_application(settings) as application:
         config = uvicorn.Config(
             application,
-            # h11 alone keeps the case of header names, which the official Python SDK needs.
-            http="h11",
+            http=Protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -111,6 +114,8 @@ async def _run_api(settings: "Settings", listener: "socket.socket") -> None:
             server_header=False,
             date_header=False,
             proxy_headers=False,
+            # Connections; each may hold a second descriptor, and 1024 is the usual limit of a process.
+            limit_concurrency=500,
             timeout_graceful_shutdown=10,
         )
         await uvicorn.Server(config).serve(sockets=[listener])
@@ -125,6 +130,7 @@ def worker(data: Data = None, lifeline: Lifeline = None) -> None:
     settings = _settings(data=data)
     hold_lifeline(lifeline)
     if lifeline is None:
+        _warn_of_unknown_variables()
         _prepare(settings)
     asyncio.run(_run_worker(settings))
 
@@ -138,7 +144,7 @@ async def _run_worker(settings: "Settings") -> None:
     async with open_worker(settings) as worker_half:
         task = asyncio.create_task(worker_half.run())
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _stop_signals():
             loop.add_signal_handler(number, task.cancel)
         with suppress(asyncio.CancelledError):
             await task
@@ -149,17 +155,29 @@ def _settings(**options: object) -> "Settings":
     from pydantic import ValidationError
 
     from sordino import logs
-    from sordino.settings import Settings
+    from sordino.settings import SECRETS, Settings
 
     try:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         for fault in error.errors():
-            name = "_".join(str(part) for part in fault["loc"]).upper()
-            typer.echo(f"sordino: SORDINO_{name}: {fault['msg']} (it is {fault['input']!r})", err=True)
+            name = "_".join(str(part) for part in fault["loc"])
+            value = "" if name in SECRETS else f" (it is {fault['input']!r})"
+            typer.echo(
+                f"sordino: SORDINO_{name.upper()}: {fault['msg'].removeprefix('Value error, ')}{value}", err=True
+            )
         raise typer.Exit(2) from None
     logs.configure(settings.log_format, settings.log_level)
     return settings
+
+
+def _warn_of_unknown_variables() -> None:
+    import structlog
+
+    from sordino.settings import unknown_variables
+
+    for name in unknown_variables(os.environ):
+        structlog.get_logger(__name__).warning("no such setting; the variable has no effect", variable=name)
 
 
 def _listen(settings: "Settings") -> "socket.socket":
@@ -179,40 +197,61 @@ def _start_postgres(settings: "Settings", stack: "ExitStack") -> "EmbeddedPostgr
     from sordino.adapters.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 
     try:
-        return stack.enter_context(EmbeddedPostgres(settings.data))
+        return stack.enter_context(EmbeddedPostgres(settings.data, max_connections=_sessions(settings)))
     except EmbeddedPostgresError as error:
         _stop(str(error))
+
+
+def _sessions(settings: "Settings") -> int:
+    """Sessions the database must allow: a pool and a listener for each process, one to spare, and some for people."""
+    from sordino.adapters.postgres.embedded import LEAST_CONNECTIONS
+
+    return max(LEAST_CONNECTIONS, (settings.workers + 1) * (settings.database_connections + 2) + 20)
 
 
 def _prepare(settings: "Settings") -> None:
     """Migrate, create the root account on an empty database, and say so."""
     import asyncio
 
-    from sordino.adapters.data_directory import write_root_key
+    from sordino.adapters.data_directory import DataDirectoryError, write_root_key
     from sordino.adapters.postgres.migrate import MigrationError
-    from sordino.bootstrap import NoDatabaseError, prepare
+    from sordino.bootstrap import NoDatabaseError, database_url, prepare
     from sordino.domain.ports import DatabaseUnavailableError
 
+    kept: list[Path] = []
+
     def keep(key: "AccessKey") -> None:
-        settings.data.mkdir(parents=True, exist_ok=True, mode=0o711)
-        write_root_key(settings.data, key)
+        kept.append(write_root_key(settings.data, key))
 
     try:
+        database_url(settings)
+        _try_blobs(settings)
         key = asyncio.run(prepare(settings, keep))
-    except (NoDatabaseError, MigrationError) as error:
+    except (NoDatabaseError, MigrationError, DataDirectoryError) as error:
         _stop(str(error))
     except DatabaseUnavailableError as error:
         _stop(f"the database does not answer: {error}")
     if key is not None:
-        _tell_root_key(settings, key)
+        _tell_root_key(key, kept[-1])
 
 
-def _tell_root_key(settings: "Settings", key: "AccessKey") -> None:
-    from sordino.adapters.data_directory import ROOT_KEY
+def _try_blobs(settings: "Settings") -> None:
+    """Open the blob store once, so that a fault of its configuration is told before the database is touched."""
+    from obstore.exceptions import BaseError
 
+    from sordino.adapters.blobs import ObstoreBlobs
+
+    try:
+        ObstoreBlobs(settings.blobs)
+    except (OSError, BaseError) as error:
+        # What follows the first line is for the debugging of obstore.
+        _stop(f"the blob store cannot be opened: {str(error).splitlines()[0]}. Check SORDINO_BLOBS_URL")
+
+
+def _tell_root_key(key: "AccessKey", path: Path) -> None:
     typer.echo(
         "The root account was created. Its key is shown this once and kept in "
-        f"{settings.data / ROOT_KEY}, readable by its owner only.\n"
+        f"{path}, readable by its owner only.\n"
         f"  APPID      {key.account.appid}   (bucket names end in -{key.account.appid})\n"
         f"  SecretId   {key.secret_id}\n"
         f"  SecretKey  {key.secret_key}"
@@ -225,12 +264,22 @@ def _environment(settings: "Settings") -> dict[str, str]:
 
 
 def _on_stop_signals(stop: Callable[[], None]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _stop_signals():
         signal.signal(number, lambda *_: stop())
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """SIGTERM, Ctrl-C, and a terminal that is closed, unless ``nohup`` has had that ignored."""
+    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGTERM, signal.SIGINT, *hangup]
 
 
 def _leave() -> NoReturn:
     raise SystemExit(0)
+
+
+def _url(settings: "Settings", listener: "socket.socket") -> str:
+    return f"http://{_printable(settings.host)}:{listener.getsockname()[1]}"
 
 
 def _printable(host: str) -> str:

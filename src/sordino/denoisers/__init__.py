@@ -3,6 +3,7 @@
 An engine is an entry point of the group ``sordino.denoisers``: a function without arguments that returns a `Denoiser`.
 """
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -10,6 +11,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+# ONNX Runtime's builds report their use to its makers, from a thread that no fork survives and with a database in the
+# user's cache directory. It reads this when it is first imported, which the engines do after this package.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 GROUP = "sordino.denoisers"
 
@@ -63,7 +68,11 @@ class Denoiser(Protocol):
         ...
 
     def stream(self, channels: int = 1) -> DenoiserStream:
-        """Start a recording of ``channels`` channels, 1 or more; each is treated as if it were alone."""
+        """Start a recording of ``channels`` channels, each of which is treated as if it were alone.
+
+        Raises:
+            ValueError: ``channels`` is less than 1.
+        """
         ...
 
 

@@ -8,6 +8,17 @@ from numpy.typing import NDArray
 LIMIT = np.float32(1e6)
 
 
+def checked(channels: int) -> int:
+    """The number of channels of a stream.
+
+    Raises:
+        ValueError: it is less than 1.
+    """
+    if channels < 1:
+        raise ValueError(f"A stream has 1 channel or more, not {channels}.")
+    return channels
+
+
 def sanitised(block: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
     """Check a block and make its samples finite.
 

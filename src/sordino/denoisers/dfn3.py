@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sordino.audio.stft import Stft
 from sordino.denoisers import DenoiserInfo, prepared
-from sordino.denoisers.block import sanitised
+from sordino.denoisers.block import checked, sanitised
 from sordino.denoisers.features import BAND_BINS, BINS, DF_BINS, FRAME, RATE, Means, extract
 
 TAPS = 5  # of the filter: the frame itself and two on either side
@@ -59,7 +59,7 @@ class Dfn3:
 
     def stream(self, channels: int = 1) -> "Dfn3Stream":
         """See `sordino.denoisers.Denoiser.stream`."""
-        return Dfn3Stream(self, channels)
+        return Dfn3Stream(self, checked(channels))
 
     def initial(self, channels: int) -> State:
         """The state before the first frame."""

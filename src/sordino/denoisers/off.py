@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sordino.denoisers import DenoiserInfo
-from sordino.denoisers.block import sanitised
+from sordino.denoisers.block import checked, sanitised
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Off:
 
     def stream(self, channels: int = 1) -> OffStream:
         """See `sordino.denoisers.Denoiser.stream`."""
-        return OffStream(channels)
+        return OffStream(checked(channels))
 
 
 def open_model() -> Off:

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from sordino.domain.bucket import Bucket, Listing, StoredObject
 from sordino.domain.identity import AccessKey
@@ -65,10 +64,22 @@ class Buckets(Protocol):
 
 
 class Objects(Protocol):
-    """Rows of objects. Blobs that a call leaves without a row are noted in the same transaction, for the sweep."""
+    """Rows of objects, and notes of the blobs that have none, for the sweep.
+
+    A blob is noted from before its first byte is written until its object's row is, and again, in the same transaction,
+    from when a call leaves it without a row. So whatever is killed when, no blob is without both row and note.
+    """
+
+    async def expect_blob(self, blob_id: str, until: datetime) -> None:
+        """Note a blob without an object: ``put`` may give it one until ``until``, then the sweep may take it."""
+        ...
 
     async def put(self, stored: StoredObject) -> None:
-        """Insert or replace the object ``(bucket, key)``; the bucket exists."""
+        """Insert or replace the object ``(bucket, key)`` and delete the note of its blob; the bucket exists.
+
+        Raises:
+            BlobExpiredError: the blob was not expected, or no longer.
+        """
         ...
 
     async def get(self, bucket: str, key: str) -> StoredObject | None:
@@ -87,9 +98,9 @@ class Objects(Protocol):
         ...
 
     async def take_unreferenced(self, before: datetime, limit: int) -> Sequence[str]:
-        """Take up to ``limit`` blobs that lost their object before ``before`` off the list; remove them before commit.
+        """Take the notes of up to ``limit`` blobs without an object since before ``before``, oldest first.
 
-        If that fails, the rollback puts them on the list again.
+        Remove the blobs before the commit: a rollback leaves the notes. ``expect_blob`` puts a single one back.
         """
         ...
 
@@ -126,6 +137,10 @@ class Jobs(Protocol):
 
     async def finish(self, job_id: str, attempt: int, outcome: Outcome, at: datetime) -> bool:
         """End a running attempt; False (and nothing written) when it is no longer the one running."""
+        ...
+
+    async def unfinished_without_task(self, before: datetime, limit: int) -> Sequence[Job]:
+        """Up to ``limit`` jobs created before ``before``, oldest first, that should run and that no task would run."""
         ...
 
 
@@ -196,7 +211,10 @@ class BlobDigest:
 
 
 class Blobs(Protocol):
-    """Bytes under ids that never repeat; a blob is whole or absent."""
+    """Bytes under ids that never repeat; a blob is whole or absent.
+
+    Every call raises ``BlobStoreError`` when the store itself fails.
+    """
 
     async def put(self, blob_id: str, chunks: AsyncIterator[bytes]) -> BlobDigest:
         """Write a new blob; when ``chunks`` raises, nothing stays and the error passes through."""
@@ -217,6 +235,14 @@ class Blobs(Protocol):
 
 class BlobNotFoundError(Exception):
     """The blob store has no blob of that id."""
+
+
+class BlobStoreError(Exception):
+    """The blob store does not answer, refuses, or has no room: all that may pass. It may have done what was asked."""
+
+
+class BlobExpiredError(Exception):
+    """An object's row came too late, or its blob was never announced: the bytes are gone, or going."""
 
 
 class MediaFailedError(Exception):
@@ -240,10 +266,12 @@ class Media(Protocol):
     """The sound path: decode, denoise, resample, encode, in a process of its own."""
 
     async def denoise(
-        self, source: Path, target: Path, order: NoiseReduction, on_progress: Callable[[int], None]
+        self, source: BinaryIO, target: BinaryIO, order: NoiseReduction, on_progress: Callable[[int], None]
     ) -> MediaResult:
         """Read ``source``, write ``target``; ``on_progress`` gets whole percents, rising.
 
+        Both are open files with descriptors, and need no name. ``source`` is read from its beginning, wherever its
+        offset is; ``target`` is empty and open for reading and writing. Afterwards their offsets are anywhere.
         Cancelling the call kills the process.
 
         Raises:

@@ -9,14 +9,24 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO, NoReturn
 
 import structlog
 
 from sordino import errors
 from sordino.domain.bucket import StoredObject
 from sordino.domain.job import AudioFormat, Job, JobState, Outcome
-from sordino.domain.ports import Clock, Database, Media, MediaFailedError, MediaResult, Transaction
+from sordino.domain.ports import (
+    BlobNotFoundError,
+    BlobStoreError,
+    Clock,
+    Database,
+    DatabaseUnavailableError,
+    Media,
+    MediaFailedError,
+    MediaResult,
+    Transaction,
+)
 from sordino.errors import ServiceError
 from sordino.storage.objects import ObjectStore, Upload
 
@@ -25,10 +35,12 @@ log = structlog.get_logger(__name__)
 CONTENT_TYPES = {AudioFormat.WAV: "audio/wav", AudioFormat.MP3: "audio/mpeg", AudioFormat.M4A: "audio/mp4"}
 CHUNK = 1 << 20
 PROGRESS_SECONDS = 1.0
+LONGEST_OUTAGE_PAUSE = 60.0
+"""Seconds between two looks, at most, at whether the database and the blob store are back."""
 
 
 class TryAgainError(Exception):
-    """The attempt failed through a fault of the server; the job waits again and shall run after ``seconds``."""
+    """The attempt failed through no fault of its input; the job waits again and shall run after ``seconds``."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"try again in {seconds:g} s")
@@ -62,7 +74,9 @@ class Pipeline:
         """Run a new attempt of the job; returns when the job has ended or needs no run.
 
         Raises:
-            TryAgainError: the fault was ours; the job is back in the queue.
+            TryAgainError: the fault was ours; the job is back in the queue, or, while the database is away, still
+                counts as running.
+            DatabaseUnavailableError: nothing has begun.
             asyncio.CancelledError: the worker stops; the job is back in the queue.
         """
         async with self.database.transaction() as tx:
@@ -76,11 +90,20 @@ class Pipeline:
 
     async def _attempt(self, job: Job) -> None:
         try:
+            await self._concluded_steps(job)
+        except (DatabaseUnavailableError, BlobStoreError) as outage:
+            await self._wait(job, outage)
+
+    async def _concluded_steps(self, job: Job) -> None:
+        """Run the steps and note how they ended; outages of the stores pass through."""
+        try:
             await self._steps(job)
         except SupersededError:
             log.warning("job was taken over by another attempt")
         except asyncio.CancelledError:
             await self._give_back(job)
+            raise
+        except (DatabaseUnavailableError, BlobStoreError):
             raise
         except ServiceError as refusal:
             await self._fail(job, refusal.code, refusal.message)
@@ -90,14 +113,13 @@ class Pipeline:
             await self._fault(job, fault)
 
     async def _steps(self, job: Job) -> None:
-        with tempfile.TemporaryDirectory(prefix="sordino-job-") as room:
-            source, target = Path(room, "input"), Path(room, "output")
+        async with _nameless_file() as source, _nameless_file() as target:
             await self.fetch(job, source)
             result = await self.convert(job, source, target)
             stored = await self.store(job, target)
             await self.finish(job, stored, result)
 
-    async def fetch(self, job: Job, source: Path) -> None:
+    async def fetch(self, job: Job, source: BinaryIO) -> None:
         """Copy the input object to a file.
 
         Raises:
@@ -113,16 +135,30 @@ class Pipeline:
                 f"The input has {stored.size} bytes; the limit is {self.limits.max_input_bytes} "
                 "(setting SORDINO_MAX_INPUT_BYTES)."
             )
-        with source.open("wb") as file:
-            async for chunk in self.objects.read(stored, 0, stored.size):
-                await asyncio.to_thread(file.write, chunk)
+        async for chunk in self.objects.read(stored, 0, stored.size):
+            await asyncio.to_thread(source.write, chunk)
+        await asyncio.to_thread(source.flush)
 
-    async def convert(self, job: Job, source: Path, target: Path) -> MediaResult:
-        """Decode, denoise, resample, encode: the media process does these four."""
-        async with self._progress(job) as note:
-            return await self.media.denoise(source, target, job.operation.noise_reduction, note)
+    async def convert(self, job: Job, source: BinaryIO, target: BinaryIO) -> MediaResult:
+        """Decode, denoise, resample, encode: the media process does these four, while its progress is written.
 
-    async def store(self, job: Job, target: Path) -> StoredObject:
+        Raises:
+            SupersededError: another attempt runs or has ended the job; the media process was stopped.
+            MediaFailedError: the input cannot be processed.
+        """
+        note = _Progress()
+        work = asyncio.create_task(self.media.denoise(source, target, job.operation.noise_reduction, note))
+        writer = asyncio.create_task(self._write_progress(job, note))
+        try:
+            await asyncio.wait([work, writer], return_when=asyncio.FIRST_COMPLETED)
+            # The writer ends by an error only, and what was made meanwhile counts more.
+            return await (work if work.done() else writer)
+        finally:
+            work.cancel()
+            writer.cancel()
+            await asyncio.gather(work, writer, return_exceptions=True)
+
+    async def store(self, job: Job, target: BinaryIO) -> StoredObject:
         """Write the result's bytes; nobody sees them until ``finish`` writes the row."""
         output = job.operation.output
         upload = Upload(
@@ -139,16 +175,11 @@ class Pipeline:
             SupersededError: another attempt runs or has ended the job; nothing was written.
         """
         outcome = Outcome(state=JobState.SUCCESS, message=result.note, media_info=result.info)
-        try:
-            async with self.database.transaction() as tx:
-                if not await tx.jobs.finish(job.job_id, job.attempt, outcome, self.clock.now()):
-                    raise SupersededError
-                await _check_target(tx, job)
-                await tx.objects.put(stored)
-        except (SupersededError, ServiceError):
-            # Surely not committed. After any other error the commit may have happened, and only the sweep may decide.
-            await self.objects.blobs.remove(stored.blob_id)
-            raise
+        async with self.database.transaction() as tx:
+            if not await tx.jobs.finish(job.job_id, job.attempt, outcome, self.clock.now()):
+                raise SupersededError
+            await _check_target(tx, job)
+            await tx.objects.put(stored)
         log.info("job succeeded", seconds=result.info.duration, bytes=stored.size)
 
     async def _fail(self, job: Job, code: str, message: str) -> None:
@@ -157,10 +188,26 @@ class Pipeline:
             written = await tx.jobs.finish(job.job_id, job.attempt, outcome, self.clock.now())
         log.info("job failed" if written else "job was taken over by another attempt", code=code, message=message)
 
-    async def _give_back(self, job: Job) -> None:
-        async with self.database.transaction() as tx:
-            await tx.jobs.requeue(job.job_id, job.attempt)
-        log.info("job goes back to the queue")
+    async def _give_back(self, job: Job) -> bool:
+        """Put the job back; False when it is no longer this attempt's."""
+        try:
+            async with self.database.transaction() as tx:
+                given = await tx.jobs.requeue(job.job_id, job.attempt)
+        except DatabaseUnavailableError as error:
+            # It still counts as running, and its task makes some worker begin it anew.
+            log.warning("job cannot be given back", error=str(error))
+            return True
+        log.info("job goes back to the queue" if given else "job was taken over by another attempt")
+        return given
+
+    async def _wait(self, job: Job, outage: Exception) -> None:
+        """Put the job back until the stores are there again; that counts against nobody, however long it takes."""
+        log.warning("job waits for a store", error=str(outage))
+        if not await self._give_back(job):
+            return
+        # Ten doublings are more than the longest pause needs, and keep the number small for a job tried for days.
+        pause = self.limits.retry_seconds * 2 ** min(job.attempt - 1, 10)
+        raise TryAgainError(min(pause, LONGEST_OUTAGE_PAUSE)) from outage
 
     async def _fault(self, job: Job, fault: Exception) -> None:
         """Put the job back, or end it when the server has failed at it often enough."""
@@ -170,32 +217,32 @@ class Pipeline:
             if faults is None:
                 return
             if faults >= self.limits.attempts:
-                message = f"The server failed {faults} times at this job, last with: {fault}"
-                outcome = Outcome(state=JobState.FAILED, code=errors.INTERNAL_ERROR.code, message=message)
+                outcome = _given_up(job, faults, fault)
                 await tx.jobs.finish(job.job_id, job.attempt, outcome, self.clock.now())
                 return
             await tx.jobs.requeue(job.job_id, job.attempt)
         raise TryAgainError(self.limits.retry_seconds * 2 ** (faults - 1)) from fault
 
-    @asynccontextmanager
-    async def _progress(self, job: Job) -> AsyncIterator["_Progress"]:
-        """Write the latest percent about once a second while the block runs."""
-        note = _Progress()
-        writer = asyncio.create_task(self._write_progress(job, note))
-        try:
-            yield note
-        finally:
-            writer.cancel()
-            await asyncio.wait([writer])
+    async def _write_progress(self, job: Job, note: "_Progress") -> NoReturn:
+        """Write the latest percent about once a second until cancelled, or until the attempt is no longer the latest.
 
-    async def _write_progress(self, job: Job, note: "_Progress") -> None:
+        Raises:
+            SupersededError: it is not.
+        """
         written = 0
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            if note.percent > written:
-                written = note.percent
+            percent = note.percent
+            if percent == written:
+                continue
+            try:
                 async with self.database.transaction() as tx:
-                    await tx.jobs.progress(job.job_id, job.attempt, written)
+                    if not await tx.jobs.progress(job.job_id, job.attempt, percent):
+                        raise SupersededError
+            except DatabaseUnavailableError as error:
+                log.warning("progress cannot be written", error=str(error))
+            else:
+                written = percent
 
 
 class _Progress:
@@ -218,7 +265,27 @@ async def _check_target(tx: Transaction, job: Job) -> None:
         )
 
 
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK):
-            yield chunk
+def _given_up(job: Job, faults: int, fault: Exception) -> Outcome:
+    """The end of a job that the server failed at too often; what exactly broke is for the log, not for clients."""
+    if isinstance(fault, BlobNotFoundError):
+        code, what = errors.RESOURCE_DOWNLOAD_FAILED.code, f"The server could not read the input in {faults} tries"
+    else:
+        code, what = errors.INTERNAL_ERROR.code, f"The server failed {faults} times at this job"
+    return Outcome(state=JobState.FAILED, code=code, message=f"{what}; its log tells why under {job.job_id}.")
+
+
+@asynccontextmanager
+async def _nameless_file() -> AsyncIterator[BinaryIO]:
+    """A file that is gone with the process, however that ends: no recording is left lying about."""
+    file = await asyncio.to_thread(tempfile.TemporaryFile)
+    try:
+        yield file
+    finally:
+        await asyncio.to_thread(file.close)
+
+
+async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+    """The whole file, wherever its offset is."""
+    await asyncio.to_thread(file.seek, 0)
+    while chunk := await asyncio.to_thread(file.read, CHUNK):
+        yield chunk

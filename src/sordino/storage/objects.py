@@ -1,17 +1,21 @@
 """Objects: write, look up, read, delete, list.
 
 An object is a row and a blob. The blob is written first, the row makes it visible, so a reader sees an object whole or
-not at all; a blob whose row never came is removed here, or by the sweep when the process died in between.
+not at all. Before its first byte a blob is noted for the sweep, and the row's transaction deletes that note: however a
+writer ends, a blob whose row never came is removed once no writer can be at it any more.
 """
 
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from sordino import errors
 from sordino.domain.bucket import MAX_KEY_BYTES, Listing, StoredObject
-from sordino.domain.ports import BlobDigest, Blobs, Clock, Database
-from sordino.errors import ServiceError
+from sordino.domain.ports import BlobDigest, BlobExpiredError, Blobs, Clock, Database
+
+UPLOAD_TIME = timedelta(days=1)
+"""How long an object may be on its way; for so long the bytes of a writer that died stay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,27 +43,29 @@ class ObjectStore:
         """Write an object from a stream of bytes; it becomes visible whole or not at all.
 
         Raises:
-            ServiceError: BadDigest when the bytes are not those of ``upload.md5``, KeyTooLong, NoSuchBucket.
+            ServiceError: BadDigest when the bytes are not those of ``upload.md5``, KeyTooLong, NoSuchBucket,
+                RequestTimeOut when they took longer than ``UPLOAD_TIME``.
         """
         stored = await self.write_blob(upload, chunks)
-        try:
-            async with self.database.transaction() as tx:
-                if await tx.buckets.get(upload.bucket) is None:
-                    raise errors.NO_SUCH_BUCKET()
+        async with self.database.transaction() as tx:
+            if await tx.buckets.get(upload.bucket) is None:
+                raise errors.NO_SUCH_BUCKET()
+            try:
                 await tx.objects.put(stored)
-        except ServiceError:
-            # Surely not committed. After any other error the commit may have happened, and only the sweep may decide.
-            await self.blobs.remove(stored.blob_id)
-            raise
+            except BlobExpiredError as error:
+                raise errors.REQUEST_TIMEOUT() from error
         return stored
 
     async def write_blob(self, upload: Upload, chunks: AsyncIterator[bytes]) -> StoredObject:
-        """Write the bytes alone and return the row that would make them an object."""
+        """Write the bytes alone and return the row that makes them an object when put within ``UPLOAD_TIME``."""
         if len(upload.key.encode()) > MAX_KEY_BYTES:
             raise errors.KEY_TOO_LONG()
         blob_id = uuid.uuid4().hex
+        async with self.database.transaction() as tx:
+            await tx.objects.expect_blob(blob_id, self.clock.now() + UPLOAD_TIME)
         digest = await self.blobs.put(blob_id, chunks)
         if upload.md5 is not None and upload.md5 != digest.md5:
+            # Not left to the sweep: a client that does it again and again would fill the disk for a day.
             await self.blobs.remove(blob_id)
             raise errors.BAD_DIGEST()
         return self._row(upload, blob_id, digest)

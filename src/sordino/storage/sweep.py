@@ -1,4 +1,4 @@
-"""The sweep: removes the bytes of blobs that no object refers to any more."""
+"""The sweep: removes the bytes of blobs that no object refers to, any more or since their writer died."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import structlog
 
-from sordino.domain.ports import Blobs, Clock, Database, DatabaseUnavailableError
+from sordino.domain.ports import Blobs, BlobStoreError, Clock, Database, DatabaseUnavailableError, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -26,26 +26,40 @@ class Sweep:
     clock: Clock
 
     async def __call__(self) -> int:
-        """Remove what has been unreferenced for ``GRACE``; the number of blobs removed."""
+        """Remove what has been unreferenced for ``GRACE``; the number of blobs removed.
+
+        A blob that cannot be removed waits for ``GRACE`` once more, and keeps no other from being removed.
+        """
         removed = 0
         while batch := await self._batch():
-            removed += batch
+            removed += sum(batch)
         return removed
 
     async def run(self) -> None:
-        """Sweep every minute until cancelled."""
+        """Sweep every minute until cancelled; nothing else ends it."""
         while True:
             try:
                 removed = await self()
-            except (DatabaseUnavailableError, OSError) as error:
+            except DatabaseUnavailableError as error:
                 log.warning("sweep put off", error=str(error))
+            except Exception:
+                # Left alone it would end the whole worker, and jobs matter more than old bytes.
+                log.exception("sweep broke off")
             else:
                 log.debug("swept", blobs=removed)
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _batch(self) -> int:
+    async def _batch(self) -> list[bool]:
+        """For every blob of a batch, whether it was removed."""
         async with self.database.transaction() as tx:
             blob_ids = await tx.objects.take_unreferenced(self.clock.now() - GRACE, BATCH)
-            for blob_id in blob_ids:
-                await self.blobs.remove(blob_id)
-        return len(blob_ids)
+            return [await self._remove(tx, blob_id) for blob_id in blob_ids]
+
+    async def _remove(self, tx: Transaction, blob_id: str) -> bool:
+        try:
+            await self.blobs.remove(blob_id)
+        except BlobStoreError as error:
+            log.warning("blob cannot be removed yet", blob_id=blob_id, error=str(error))
+            await tx.objects.expect_blob(blob_id, self.clock.now())
+            return False
+        return True

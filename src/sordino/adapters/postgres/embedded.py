@@ -21,6 +21,7 @@ import structlog
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from sordino.adapters.data_directory import make_directory
 from sordino.adapters.postgres.account import Account, choose_account
 from sordino.adapters.postgres.binaries import Binaries, reachable_binaries
 from sordino.adapters.postgres.directory import building
@@ -44,6 +45,9 @@ STOP_SECONDS: Final = 60.0
 
 QUIT_SECONDS: Final = 15.0
 """How long that may take; PostgreSQL itself kills what is left of its processes after 5 s."""
+
+LEAST_CONNECTIONS: Final = 100
+"""PostgreSQL's own default of how many sessions there may be."""
 
 _POLL_SECONDS: Final = 0.02
 _PORT: Final = 5432
@@ -70,7 +74,6 @@ _SERVER_SETTINGS: Final = {
     "listen_addresses": "",
     "port": str(_PORT),
     "unix_socket_permissions": "0700",
-    "max_connections": "100",
     "shared_buffers": "64MB",
     # Short queries on few cores: compiling them, spreading them and reading ahead for them cost more than they give.
     "jit": "off",
@@ -93,15 +96,17 @@ class EmbeddedPostgres:
         log: what the server said since its last start, ``<data>/postgres.log``; the one before is ``postgres.log.1``.
     """
 
-    def __init__(self, data: Path, *, user: str | None = None) -> None:
+    def __init__(self, data: Path, *, user: str | None = None, max_connections: int = LEAST_CONNECTIONS) -> None:
         """Prepare; nothing is touched before ``start``.
 
         Args:
             data: the service's data directory; created when missing.
             user: account to run the server as when we are root; see ``choose_account`` for the default.
+            max_connections: how many sessions there may be at a time.
         """
         self._data = data.absolute()
         self._user = user
+        self._max_connections = max_connections
         self.cluster = self._data / "postgres"
         self.log = self._data / "postgres.log"
         self._sockets = self.cluster
@@ -144,7 +149,7 @@ class EmbeddedPostgres:
         if self._process is not None:
             raise EmbeddedPostgresError("This server is running already.")
         account = choose_account(self._user, self.cluster)
-        self._prepare_data(account)
+        self._make_data(account)
         binaries = reachable_binaries(account, self._data)
         if not self.cluster.exists():
             self._initialise(binaries, account)
@@ -160,7 +165,7 @@ class EmbeddedPostgres:
             raise
 
     def revive(self) -> None:
-        """Start the server again, at the same socket, if it has died by itself.
+        """Start the server again, at the same socket, if it has died by itself, and say so.
 
         Raises:
             EmbeddedPostgresError: it cannot; another call tries again.
@@ -169,6 +174,7 @@ class EmbeddedPostgres:
             log.error("PostgreSQL has died; starting it again", log=str(self.log))
             self._halt()
             self.start()
+            log.info("PostgreSQL is back")
 
     def stop(self) -> None:
         """Shut down fast: sessions end, a checkpoint is written. Without an answer, drop everything; the WAL has it.
@@ -186,12 +192,9 @@ class EmbeddedPostgres:
             _end(self._process)
             self._process = None
 
-    def _prepare_data(self, account: Account) -> None:
+    def _make_data(self, account: Account) -> None:
         try:
-            if not self._data.exists():
-                self._data.mkdir(parents=True)
-                # The other account may pass through, not look in. By chmod, since the umask trims what mkdir is given.
-                self._data.chmod(0o700 if account.is_ours else 0o711)
+            make_directory(self._data)
         except OSError as error:
             raise EmbeddedPostgresError(
                 f"The data directory {self._data} cannot be made: {error.strerror}; choose another (SORDINO_DATA)."
@@ -241,7 +244,11 @@ class EmbeddedPostgres:
     def _launch(self, binaries: Binaries, account: Account) -> None:
         if self._sockets == self.cluster:
             self._sockets = self._socket_directory(account)
-        settings = {**_SERVER_SETTINGS, "unix_socket_directories": str(self._sockets)}
+        settings = {
+            **_SERVER_SETTINGS,
+            "max_connections": str(self._max_connections),
+            "unix_socket_directories": str(self._sockets),
+        }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         if self.log.exists():
             self.log.replace(self.log.with_name(f"{self.log.name}.1"))

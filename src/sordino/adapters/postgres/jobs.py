@@ -68,6 +68,18 @@ UPDATE jobs
        progress = CASE %(state)s WHEN 'Success' THEN 100 ELSE progress END
  WHERE job_id = %(job_id)s AND attempt = %(attempt)s AND state = 'Running' AND state = ANY(%(sources)s)
 """
+# The engine keeps a task's row as long as it waits or runs. EXCEPT reads each table once whatever the planner believes:
+# with NOT EXISTS, and statistics from before a flood of jobs, it compared every job with every task.
+_WITHOUT_TASK: Final = f"""
+SELECT {_COLUMNS}
+  FROM jobs
+ WHERE job_id IN (
+         SELECT job_id FROM jobs WHERE state IN ('Submitted', 'Running') AND created_at < %(before)s
+         EXCEPT
+         SELECT args ->> 'job_id' FROM procrastinate_jobs WHERE task_name = 'run_job' AND status IN ('todo', 'doing'))
+ ORDER BY created_at, job_id
+ LIMIT %(limit)s
+"""  # noqa: S608 - the only text put in is ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +146,11 @@ class PostgresJobs:
                 "sources": _sources(outcome.state),
             },
         )
+
+    async def unfinished_without_task(self, before: datetime, limit: int) -> Sequence[Job]:
+        """Up to ``limit`` jobs created before ``before``, oldest first, that should run and that no task would run."""
+        found = await self.connection.execute(_WITHOUT_TASK, {"before": before, "limit": limit})
+        return [_job(row) for row in await found.fetchall()]
 
     async def _change(self, query: str, parameters: dict[str, Any]) -> bool:
         return (await self.connection.execute(query, parameters)).rowcount > 0

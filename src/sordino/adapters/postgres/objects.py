@@ -11,12 +11,17 @@ from psycopg.types.json import Jsonb
 
 from sordino.adapters.postgres.session import Connection
 from sordino.domain.bucket import MAX_KEY_BYTES, Listing, StoredObject
+from sordino.domain.ports import BlobExpiredError
 from sordino.errors import NO_SUCH_BUCKET
 
 _COLUMNS: Final = """
 objects.bucket, objects.key, objects.size, objects.etag, objects.crc64, objects.blob_id, objects.last_modified,
 objects.content_type, objects.headers, objects.metadata, objects.storage_class
 """
+_EXPECT: Final = "INSERT INTO unreferenced_blobs (blob_id, since) VALUES (%(blob_id)s, %(until)s)"
+# Locks the note, so a sweep passes it over; once a sweep has taken it, this waits for that transaction's end and finds
+# none. A note whose time has come does not count even before a sweep: one that failed half-way may have put it back.
+_ARRIVED: Final = "DELETE FROM unreferenced_blobs WHERE blob_id = %(blob_id)s AND since > clock_timestamp()"
 # A trigger notes the blob of a row that is replaced or deleted, see the migrations.
 _PUT: Final = """
 INSERT INTO objects (bucket, key, size, etag, crc64, blob_id, last_modified,
@@ -93,12 +98,19 @@ class PostgresObjects:
 
     connection: Connection
 
+    async def expect_blob(self, blob_id: str, until: datetime) -> None:
+        """Note a blob without an object: ``put`` may give it one until ``until``, then the sweep may take it."""
+        await self.connection.execute(_EXPECT, {"blob_id": blob_id, "until": until})
+
     async def put(self, stored: StoredObject) -> None:
-        """Insert or replace the object ``(bucket, key)``.
+        """Insert or replace the object ``(bucket, key)`` and delete the note of its blob.
 
         Raises:
+            BlobExpiredError: the blob was not expected, or no longer.
             ServiceError: NoSuchBucket, when the bucket was removed meanwhile.
         """
+        if (await self.connection.execute(_ARRIVED, {"blob_id": stored.blob_id})).rowcount == 0:
+            raise BlobExpiredError(stored.blob_id)
         try:
             await self.connection.execute(_PUT, _row(stored))
         except ForeignKeyViolation as error:
@@ -134,10 +146,10 @@ class PostgresObjects:
         return _listing(rows[:limit], truncated=len(rows) > limit)
 
     async def take_unreferenced(self, before: datetime, limit: int) -> Sequence[str]:
-        """Up to ``limit`` blobs without an object since before ``before``, oldest first, off the list for good.
+        """Take the notes of up to ``limit`` blobs without an object since before ``before``, oldest first.
 
-        Remove their bytes inside the same transaction: if that fails it rolls back and they are on the list again.
-        Blobs that another transaction holds are passed over.
+        Remove the blobs before the commit: a rollback leaves the notes. ``expect_blob`` puts a single one back. Notes
+        that another transaction holds are passed over.
         """
         taken = await self.connection.execute(_TAKE_UNREFERENCED, {"before": before, "limit": limit})
         return [row["blob_id"] for row in await taken.fetchall()]

@@ -57,7 +57,8 @@ CREATE TABLE objects (
     PRIMARY KEY (bucket, key)
 );
 
--- Blobs that no object refers to any more; their bytes are still to be removed.
+-- Blobs that no object refers to: any more, or not yet. `since` is when their bytes may go; for a blob that is being
+-- written that lies ahead, later than any upload takes.
 CREATE TABLE unreferenced_blobs (
     blob_id text PRIMARY KEY,
     since timestamptz NOT NULL DEFAULT now()

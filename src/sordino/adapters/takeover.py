@@ -1,0 +1,79 @@
+"""Takeover: nothing that was accepted is left to a worker that is gone, or to no worker at all."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import procrastinate
+import structlog
+
+from sordino.adapters.postgres.database import PostgresDatabase
+from sordino.adapters.postgres.session import unavailable_when_lost
+from sordino.adapters.tasks import EngineTasks
+from sordino.domain.ports import Clock, DatabaseUnavailableError
+
+log = structlog.get_logger(__name__)
+
+# A task is written with its job's row; a job younger than this may be between two states.
+YOUNG: Final = timedelta(seconds=30)
+BATCH: Final = 100
+
+# The old row is deleted and a new one deferred, so that a worker that was only asleep cannot end the new task.
+TAKE_FROM_THE_DEAD: Final = """
+DELETE FROM procrastinate_jobs task
+ WHERE task.status = 'doing'
+   AND NOT EXISTS (
+         SELECT FROM procrastinate_workers worker
+          WHERE worker.id = task.worker_id
+            AND worker.last_heartbeat >= now() - %(silence)s * interval '1 second')
+RETURNING task.args ->> 'job_id' AS job_id, task.priority
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takeover:
+    """Looks after orphaned jobs; any number of processes may do it side by side.
+
+    Which attempt may finish a job is decided by the job's row: running one twice wastes time and breaks nothing.
+
+    Attributes:
+        silence: seconds without a sign of life after which a worker counts as dead.
+    """
+
+    app: procrastinate.App
+    database: PostgresDatabase
+    clock: Clock
+    silence: float
+
+    async def run(self) -> None:
+        """Look again and again until cancelled."""
+        while True:
+            try:
+                await self.from_the_dead()
+                await self.from_nobody()
+            except DatabaseUnavailableError as error:
+                log.warning("cannot look for orphaned jobs", error=str(error))
+            await asyncio.sleep(self.silence / 3)
+
+    async def from_the_dead(self) -> int:
+        """Give the tasks of workers that fell silent to whoever is free; how many there were."""
+        with unavailable_when_lost():
+            async with self.database.pool.connection() as connection:
+                found = await connection.execute(TAKE_FROM_THE_DEAD, {"silence": self.silence})
+                rows = await found.fetchall()
+                for row in rows:
+                    await EngineTasks(self.app, connection).run_job(row["job_id"], row["priority"])
+        if rows:
+            log.warning("took over the tasks of dead workers", jobs=[row["job_id"] for row in rows])
+        return len(rows)
+
+    async def from_nobody(self) -> int:
+        """Give jobs that wait or run without a task a new one; how many there were."""
+        async with self.database.transaction() as tx:
+            jobs = await tx.jobs.unfinished_without_task(self.clock.now() - YOUNG, BATCH)
+            for job in jobs:
+                await tx.tasks.run_job(job.job_id, job.level)
+        if jobs:
+            log.warning("found jobs without a task", jobs=[job.job_id for job in jobs])
+        return len(jobs)

@@ -1,0 +1,164 @@
+"""A worker of the task engine: fetches a task, runs its job, settles the task; one at a time.
+
+procrastinate's own worker loop is not used: it goes on working when its heartbeat has failed, so that others take its
+tasks for a dead worker's, and forgets a task whose new state it could not write. Here both end the session: the worker
+comes back under a new number, and what the old number still holds is taken over like any dead worker's.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import procrastinate
+import psycopg
+import structlog
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job as Task
+from procrastinate.jobs import Status
+
+from sordino.adapters.tasks import MEDIA_QUEUE
+from sordino.domain.ports import Clock, DatabaseUnavailableError
+from sordino.jobs.pipeline import TryAgainError
+
+log = structlog.get_logger(__name__)
+
+# NOTIFY wakes a worker at once; polling finds tasks whose retry time has come, and those whose notice was lost.
+POLL_SECONDS: Final = 2.0
+LONGEST_PAUSE: Final = 15.0
+FAREWELL_SECONDS: Final = 5.0
+STEADY_SECONDS: Final = 30.0
+BROKEN_SECONDS: Final = 60.0
+
+BEAT: Final = "UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = %s"
+
+
+class SessionLostError(Exception):
+    """Others may take this worker for dead: it must stop what it does and begin anew."""
+
+
+LOST: Final = (ConnectorException, psycopg.Error, DatabaseUnavailableError, SessionLostError)
+"""What ends a session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineWorker:
+    """Runs tasks one at a time until cancelled; outlives restarts of the database.
+
+    Attributes:
+        app: the engine, open over a pool.
+        run_job: the pipeline.
+        heartbeat: seconds between signs of life.
+        silence: seconds without one after which a worker counts as dead.
+    """
+
+    app: procrastinate.App
+    clock: Clock
+    run_job: Callable[[str], Awaitable[None]]
+    heartbeat: float
+    silence: float
+
+    async def run(self) -> None:
+        """Work until cancelled; the job that runs then goes back to the queue."""
+        loop, pause = asyncio.get_running_loop(), 1.0
+        while True:
+            began = loop.time()
+            try:
+                await self._session()
+            except* LOST as lost:
+                log.warning("worker begins anew", errors=[_cause(error) for error in lost.exceptions])
+            pause = 1.0 if loop.time() - began > STEADY_SECONDS else min(pause * 2, LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+    async def _session(self) -> None:
+        """Work under one number of the engine, until the database fails or others may hold us for dead."""
+        engine = self.app.job_manager
+        await engine.prune_stalled_workers(self.silence)
+        worker_id = await engine.register_worker()
+        bell = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._beat(worker_id))
+                group.create_task(self._listen(bell))
+                group.create_task(self._work(worker_id, bell))
+        finally:
+            # Our tasks are then free at once; without it they are after ``silence``.
+            with suppress(*LOST, TimeoutError):
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await engine.unregister_worker(worker_id)
+
+    async def _beat(self, worker_id: int) -> None:
+        """Give signs of life; a failed one is tried again while nobody can have missed it."""
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while True:
+            await asyncio.sleep(self.heartbeat)
+            try:
+                known = await self._sign_of_life(worker_id)
+            except LOST as error:
+                log.warning("heartbeat failed", error=_cause(error))
+                if loop.time() - last > self.silence:
+                    raise SessionLostError("no heartbeat got through") from error
+                continue
+            if not known or loop.time() - last > self.silence:
+                raise SessionLostError("others held this worker for dead")
+            last = loop.time()
+
+    async def _sign_of_life(self, worker_id: int) -> bool:
+        async with _pool(self.app).connection() as connection:
+            return bool((await connection.execute(BEAT, [worker_id])).rowcount)
+
+    async def _listen(self, bell: asyncio.Event) -> None:
+        """Ring when a task is deferred. Without it polling still finds tasks, so its failures are waited out."""
+
+        async def ring(**_: object) -> None:
+            bell.set()
+
+        while True:
+            try:
+                await self.app.job_manager.listen_for_jobs(on_notification=ring, queues=[MEDIA_QUEUE])
+            except LOST as error:
+                log.warning("cannot listen for new tasks", error=_cause(error))
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _work(self, worker_id: int, bell: asyncio.Event) -> None:
+        while True:
+            bell.clear()
+            task = await self.app.job_manager.fetch_job(queues=[MEDIA_QUEUE], worker_id=worker_id)
+            if task is not None:
+                await self._run(task)
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(bell.wait(), POLL_SECONDS)
+
+    async def _run(self, task: Task) -> None:
+        try:
+            await self.run_job(str(task.task_kwargs["job_id"]))
+        except TryAgainError as again:
+            await self._defer(task, again.seconds)
+        except asyncio.CancelledError:
+            await self._defer(task, 0)
+            raise
+        except LOST:
+            raise
+        except Exception:
+            # Neither this worker nor the tasks behind may suffer from a task that cannot even begin.
+            log.exception("task broke", job_id=task.task_kwargs["job_id"])
+            await self._defer(task, BROKEN_SECONDS)
+        else:
+            await self.app.job_manager.finish_job(task, status=Status.SUCCEEDED, delete_job=True)
+
+    async def _defer(self, task: Task, seconds: float) -> None:
+        await self.app.job_manager.retry_job(task, retry_at=self.clock.now() + timedelta(seconds=seconds))
+
+
+def _pool(app: procrastinate.App) -> Any:  # noqa: ANN401 - rows differ by pool
+    assert isinstance(app.connector, procrastinate.PsycopgConnector)
+    return app.connector.pool
+
+
+def _cause(error: BaseException) -> str:
+    """The driver's own words: those of procrastinate's wrapper say nothing."""
+    return str(error.__cause__ or error).strip()

@@ -1,0 +1,256 @@
+"""The task engine's worker and the takeover, over real databases that fail at the worst moment."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+
+import procrastinate
+import psycopg
+import pytest
+from procrastinate.exceptions import ConnectorException
+
+from sordino.adapters import worker as worker_module
+from sordino.adapters.clock import SystemClock
+from sordino.adapters.postgres.database import PostgresDatabase
+from sordino.adapters.takeover import Takeover
+from sordino.adapters.worker import EngineWorker
+from sordino.jobs.pipeline import TryAgainError
+
+WORKERS = "SELECT id FROM procrastinate_workers ORDER BY id"
+TASKS = "SELECT args ->> 'job_id' AS job_id, status, worker_id FROM procrastinate_jobs ORDER BY id"
+
+
+@asynccontextmanager
+async def working(
+    app: procrastinate.App, run_job: Callable[[str], Awaitable[None]], **options: float
+) -> AsyncIterator[None]:
+    """A worker that works while the block runs."""
+    times = {"heartbeat": 0.05, "silence": 5.0} | options
+    task = asyncio.create_task(EngineWorker(app=app, clock=SystemClock(), run_job=run_job, **times).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def defer(database: PostgresDatabase, *job_ids: str, level: int = 0) -> None:
+    """Have jobs run."""
+    async with database.transaction() as tx:
+        for job_id in job_ids:
+            await tx.tasks.run_job(job_id, level)
+
+
+async def rows(database: PostgresDatabase, query: str) -> list[dict[str, object]]:
+    """What the engine's tables hold."""
+    async with database.pool.connection() as connection:
+        return list(await (await connection.execute(query)).fetchall())
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(20):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+class Log:
+    """Notes which jobs were run."""
+
+    def __init__(self) -> None:
+        self.jobs: list[str] = []
+
+    async def __call__(self, job_id: str) -> None:
+        """Run a job."""
+        self.jobs.append(job_id)
+
+    async def has(self, count: int) -> bool:
+        """Whether so many jobs were run."""
+        return len(self.jobs) >= count
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions begin anew at once."""
+    monkeypatch.setattr(worker_module, "LONGEST_PAUSE", 0.05)
+
+
+async def test_runs_the_highest_level_first_then_the_oldest(
+    app: procrastinate.App, empty_database: PostgresDatabase
+) -> None:
+    """Tasks run in the order of their level, then of their age, and leave no row."""
+    await defer(empty_database, "old", "young")
+    await defer(empty_database, "urgent", level=2)
+    log = Log()
+    async with working(app, log):
+        await until(lambda: log.has(3))
+        await until(lambda: _empty(empty_database))
+    assert log.jobs == ["urgent", "old", "young"]
+
+
+async def _empty(database: PostgresDatabase) -> bool:
+    return not await rows(database, TASKS)
+
+
+async def test_a_new_task_wakes_the_worker(
+    app: procrastinate.App, empty_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task deferred while the worker waits is picked up by notice, without waiting for the next poll."""
+    monkeypatch.setattr(worker_module, "POLL_SECONDS", 3600.0)
+    log = Log()
+    async with working(app, log):
+        await until(lambda: _listening(empty_database))
+        await defer(empty_database, "j1")
+        await until(lambda: log.has(1))
+
+
+async def _listening(database: PostgresDatabase) -> bool:
+    query = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+    return bool(await rows(database, query))
+
+
+async def test_try_again_runs_again(app: procrastinate.App, empty_database: PostgresDatabase) -> None:
+    """A task whose job shall be tried again runs again after the time named."""
+    log = Log()
+
+    async def run_job(job_id: str) -> None:
+        await log(job_id)
+        if len(log.jobs) == 1:
+            raise TryAgainError(0)
+
+    await defer(empty_database, "j1")
+    async with working(app, run_job):
+        await until(lambda: log.has(2))
+    assert log.jobs == ["j1", "j1"]
+
+
+async def test_a_task_that_cannot_begin_does_not_hold_up_the_others(
+    app: procrastinate.App, empty_database: PostgresDatabase
+) -> None:
+    """A task that breaks is put off, and the next one runs in the same session."""
+    log = Log()
+
+    async def run_job(job_id: str) -> None:
+        await log(job_id)
+        if job_id == "broken":
+            raise KeyError("row of another version")
+
+    await defer(empty_database, "broken", "sound")
+    async with working(app, run_job):
+        await until(lambda: log.has(2))
+        await until(lambda: _only_task(empty_database, "broken", "todo"))
+    assert log.jobs == ["broken", "sound"]
+
+
+async def _only_task(database: PostgresDatabase, job_id: str, status: str) -> bool:
+    return [(row["job_id"], row["status"]) for row in await rows(database, TASKS)] == [(job_id, status)]
+
+
+async def test_stopping_gives_the_task_back(app: procrastinate.App, empty_database: PostgresDatabase) -> None:
+    """A worker that is stopped leaves its task waiting, and no trace of itself."""
+    started = asyncio.Event()
+
+    async def run_job(job_id: str) -> None:
+        started.set()
+        await asyncio.sleep(60)
+
+    await defer(empty_database, "j1")
+    async with working(app, run_job):
+        await started.wait()
+    assert await _only_task(empty_database, "j1", "todo")
+    assert await rows(empty_database, WORKERS) == []
+
+
+async def test_one_failed_heartbeat_changes_nothing(
+    app: procrastinate.App, empty_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A heartbeat that fails is followed by the next one, under the same number."""
+    failures = iter([True, False, False, False])
+    beats: list[bool] = []
+    original = EngineWorker._sign_of_life
+
+    async def failing(self: EngineWorker, worker_id: int) -> bool:
+        if next(failures, False):
+            raise psycopg.OperationalError("cut")
+        beats.append(await original(self, worker_id))
+        return beats[-1]
+
+    monkeypatch.setattr(EngineWorker, "_sign_of_life", failing)
+    async with working(app, Log()):
+        await until(lambda: _beaten(beats, 1))
+        before = await rows(empty_database, WORKERS)
+        await until(lambda: _beaten(beats, 4))
+        assert await rows(empty_database, WORKERS) == before
+    assert all(beats)
+
+
+async def _beaten(beats: list[bool], count: int) -> bool:
+    return len(beats) >= count
+
+
+async def test_a_worker_held_for_dead_begins_anew(app: procrastinate.App, empty_database: PostgresDatabase) -> None:
+    """A worker whose row is gone stops its job, comes back under a new number and runs the job again."""
+    log = Log()
+
+    async def run_job(job_id: str) -> None:
+        await log(job_id)
+        if len(log.jobs) == 1:
+            await asyncio.sleep(60)
+
+    await defer(empty_database, "j1")
+    async with working(app, run_job):
+        await until(lambda: log.has(1))
+        (first,) = await rows(empty_database, WORKERS)
+        async with empty_database.pool.connection() as connection:
+            await connection.execute("DELETE FROM procrastinate_workers")
+        await until(lambda: log.has(2))
+        (second,) = await rows(empty_database, WORKERS)
+    assert second != first
+
+
+async def test_a_task_that_cannot_be_settled_is_not_forgotten(
+    app: procrastinate.App, empty_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a task's end cannot be written, the session ends, and the task is taken over and settled later."""
+    log, finish, failures = Log(), app.job_manager.finish_job, iter([True])
+
+    async def failing(*args: object, **options: object) -> None:
+        if next(failures, False):
+            raise ConnectorException from psycopg.OperationalError("cut")
+        await finish(*args, **options)
+
+    monkeypatch.setattr(app.job_manager, "finish_job", failing)
+    takeover = Takeover(app=app, database=empty_database, clock=SystemClock(), silence=0.3)
+    await defer(empty_database, "j1")
+    async with working(app, log):
+        looking = asyncio.create_task(takeover.run())
+        await until(lambda: log.has(2))
+        await until(lambda: _empty(empty_database))
+        looking.cancel()
+    assert log.jobs == ["j1", "j1"]
+
+
+async def test_takeover_from_the_dead_and_from_nobody_else(
+    app: procrastinate.App, empty_database: PostgresDatabase
+) -> None:
+    """Only tasks of workers that are silent or gone are taken over, each once, at the level they had."""
+    await defer(empty_database, "dead", "gone", "alive", level=1)
+    async with empty_database.pool.connection() as connection:
+        for job_id, age in (("dead", 60), ("gone", None), ("alive", 1)):
+            worker = None
+            if age is not None:
+                query = "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - %s) RETURNING id"
+                worker = (await (await connection.execute(query, [timedelta(seconds=age)])).fetchone())["id"]
+            await connection.execute(
+                "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s WHERE args ->> 'job_id' = %s",
+                [worker, job_id],
+            )
+    takeover = Takeover(app=app, database=empty_database, clock=SystemClock(), silence=10)
+    assert await takeover.from_the_dead() == 2
+    assert await takeover.from_the_dead() == 0
+    found = {row["job_id"]: row["status"] for row in await rows(empty_database, TASKS)}
+    assert found == {"alive": "doing", "dead": "todo", "gone": "todo"}
+    priorities = await rows(empty_database, "SELECT DISTINCT priority FROM procrastinate_jobs")
+    assert [row["priority"] for row in priorities] == [1]

@@ -1,0 +1,112 @@
+"""What settings are refused, with what to write instead, and that no message shows a secret."""
+
+import pytest
+from pydantic import ValidationError
+
+from sordino.settings import Settings, unknown_variables
+
+
+def refusal(**values: object) -> tuple[str, str]:
+    """The setting that is refused and why."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(**values)
+    (fault,) = caught.value.errors()
+    return ".".join(str(part) for part in fault["loc"]), fault["msg"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://sordino:hunter2%zz@db/sordino",
+        "postgresql://sordino:hunter@2@db/sordino",
+        "postgresql://sordino:hunter/2@db/sordino",
+        "hunter2",
+    ],
+)
+def test_malformed_database_url(url: str) -> None:
+    """It is refused with how to write it, and without what was written."""
+    name, message = refusal(database_url=url)
+    assert name == "database_url"
+    assert "postgresql://user:password@host:port/database" in message
+    assert "hunter" not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://sordino:hunter%402@db:5432/sordino?sslmode=require",
+        "postgres://db",
+        "host=/srv/some@where/postgres port=5432 user=sordino dbname=sordino",
+    ],
+)
+def test_good_database_url(url: str) -> None:
+    """Whatever libpq takes is taken, also the connection string of an embedded server below an odd directory."""
+    settings = Settings(database_url=url)
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize("url", ["/srv/blobs", "ftp://host/blobs", "s3://", "file://srv/blobs", "http://host/blobs"])
+def test_blobs_url_of_no_store(url: str) -> None:
+    """It is refused with the URLs there are."""
+    name, message = refusal(blobs_url=url)
+    assert name == "blobs_url"
+    assert "file:///directory" in message
+
+
+def test_blobs_in_memory() -> None:
+    """API and workers could not share them."""
+    assert "another memory" in refusal(blobs_url="memory:///")[1]
+
+
+@pytest.mark.parametrize("url", ["file:///srv/blobs", "s3://bucket/prefix", "az://container", "gs://bucket"])
+def test_blobs_url_of_a_store(url: str) -> None:
+    """Directories and the stores of the three clouds are taken."""
+    assert Settings(blobs_url=url).blobs == url
+
+
+def test_denoiser_that_is_not_installed() -> None:
+    """It is refused with the names of those that are."""
+    name, message = refusal(denoiser="dnf3")
+    assert name == "denoiser"
+    assert "dfn3, off" in message
+    assert Settings(denoiser="off").denoiser == "off"
+
+
+@pytest.mark.parametrize("name", ["music", "Music-1250000000", "music-", "a" * 60 + "-1"])
+def test_default_bucket_that_cannot_exist(name: str) -> None:
+    """It is refused with what a bucket's name is."""
+    assert "<name>-<APPID>" in refusal(default_bucket=name)[1]
+    assert Settings(default_bucket="music-1250000000").default_bucket == "music-1250000000"
+
+
+@pytest.mark.parametrize("values", [{"heartbeat_seconds": 4}, {"heartbeat_seconds": 1, "stalled_seconds": 2.9}])
+def test_silence_shorter_than_three_heartbeats(values: dict[str, object]) -> None:
+    """Workers that live would count as dead: refused, also when the silence is the default one."""
+    name, message = refusal(**values)
+    assert name == "stalled_seconds"
+    assert "SORDINO_HEARTBEAT_SECONDS" in message
+
+
+@pytest.mark.parametrize("name", ["stalled_seconds", "heartbeat_seconds", "max_input_seconds", "job_wall_seconds"])
+@pytest.mark.parametrize("value", ["inf", "nan", "0"])
+def test_times_are_finite(name: str, value: str) -> None:
+    """A time is a positive number of seconds."""
+    assert refusal(**{name: value})[0] == name
+
+
+def test_variables_that_are_no_setting() -> None:
+    """Misspelt ones are found; settings, the root key, the tests' own and other programs' are not."""
+    environment = [
+        "SORDINO_WORKER",
+        "SORDINO_WORKERS",
+        "sordino_port",
+        "SORDINO_APPID",
+        "SORDINO_UIN",
+        "SORDINO_SECRET_ID",
+        "SORDINO_SECRET_KEY",
+        "SORDINO_TEST_DATABASE_URL",
+        "SORDINO_BLOB_URL",
+        "PATH",
+    ]
+    assert unknown_variables(environment) == ["SORDINO_BLOB_URL", "SORDINO_WORKER"]
