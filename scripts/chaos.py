@@ -73,19 +73,24 @@ class Plan:
         torment_seconds: for how long workers are killed at most.
     """
 
-    jobs: int
-    seconds: float
-    kills: int
-    torment_seconds: float
-    seed: int
+    jobs: int = 50
+    seconds: float = 20.0
+    kills: int = 40
+    torment_seconds: float = 60.0
+    seed: int = 0
 
 
-def torment(service: Server, plan: Plan) -> Result:
+def torment(
+    service: Server, plan: Plan | None = None, *, jobs: int = 50, seconds: float = 20.0, seed: int = 0
+) -> Result:
     """Submit the jobs, kill a random worker now and then for a while, and let the jobs end.
+
+    Without a plan, the number of jobs, the length of the recording and the seed make one.
 
     Raises:
         ServerError: the server has ended, or the jobs do not.
     """
+    plan = plan or Plan(jobs=jobs, seconds=seconds, seed=seed)
     client, bucket = service.client(), f"chaos-{service.root_key.appid}"
     client.create_bucket(Bucket=bucket)
     client.put_object(Bucket=bucket, Key="in.wav", Body=wav_bytes(noisy_speech(plan.seconds), 16000))
