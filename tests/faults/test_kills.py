@@ -1,6 +1,7 @@
 """Processes killed at any moment: no job is lost, none ends twice."""
 
 import os
+import random
 import signal
 import time
 from pathlib import Path
@@ -11,6 +12,11 @@ import pytest
 from chaos import QUICK_RECOVERY, torment
 from server import Server
 from support import job_body, noisy_speech, start_service, wait_for_jobs, wait_ready, wav_bytes
+
+OUR_BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'sordino' AND pid <> pg_backend_pid()"
+BEATING_WORKERS = """
+SELECT count(*) FROM sordino.procrastinate_workers WHERE last_heartbeat > now() - interval '1.5 seconds'
+"""
 
 
 @pytest.fixture
@@ -117,5 +123,36 @@ def test_worker_asleep_past_its_time(data: Path) -> None:
             time.sleep(1)
             unfinished = db.execute("SELECT count(*) FROM sordino.procrastinate_jobs WHERE status = 'doing'").fetchone()
             assert unfinished == (0,)
+    finally:
+        service.stop()
+
+
+def test_connections_cut_at_random(data: Path) -> None:
+    """Connections to the database that break while jobs run cost no job, and leave workers that give signs of life."""
+    chance = random.Random(3)
+    service = start_service(data, SORDINO_WORKERS="2", **QUICK_RECOVERY)
+    try:
+        client, bucket = service.client(), f"cuts-{service.root_key.appid}"
+        client.create_bucket(Bucket=bucket)
+        client.put_object(Bucket=bucket, Key="in.wav", Body=wav_bytes(noisy_speech(30), 16000))
+        jobs = [
+            client.ci_create_media_jobs(Bucket=bucket, Jobs=job_body(bucket, f"{n}.wav"), Lst={})["JobsDetail"][0][
+                "JobId"
+            ]
+            for n in range(10)
+        ]
+        with psycopg.connect(host=str(data / "postgres"), user="sordino", dbname="sordino", autocommit=True) as db:
+            for _ in range(30):
+                backends = [pid for (pid,) in db.execute(OUR_BACKENDS)]
+                if backends:
+                    db.execute("SELECT pg_terminate_backend(%s)", [chance.choice(backends)])
+                time.sleep(0.2)
+            ended = wait_for_jobs(client, bucket, jobs)
+            assert {detail["State"] for detail in ended.values()} == {"Success"}
+            deadline = time.monotonic() + 20
+            while db.execute(BEATING_WORKERS).fetchone() != (2,):
+                assert time.monotonic() < deadline, "a worker gives no signs of life"
+                time.sleep(0.2)
+            assert db.execute("SELECT count(*) FROM sordino.procrastinate_jobs").fetchone() == (0,)
     finally:
         service.stop()
