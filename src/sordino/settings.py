@@ -56,7 +56,9 @@ class Settings(BaseSettings):
     database_schema: str = Field(
         "sordino", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="PostgreSQL schema that holds the tables."
     )
-    database_connections: PositiveInt = Field(8, description="Connections each process holds at most.")
+    database_connections: PositiveInt = Field(
+        8, description="Connections to the database that the API holds at most; a worker holds up to 5."
+    )
     blobs_url: str | None = Field(
         None,
         description="Where the bytes of objects lie, as an obstore URL: `file:///srv/blobs`, `s3://bucket/prefix`, `az://...` or `gs://...`. Empty: `blobs` in the data directory.",

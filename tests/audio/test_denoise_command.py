@@ -113,3 +113,13 @@ def test_leaves_nothing_in_the_home(recording, tmp_path):
 def test_missing_arguments_are_wrong_usage():
     """Without arguments the command says how it is used and ends with 2."""
     assert run().returncode == 2
+
+
+def test_a_model_that_is_not_there(recording, tmp_path, monkeypatch):
+    """A directory of models without the model is told in one line."""
+    monkeypatch.setenv("SORDINO_MODEL_DIR", str(tmp_path))
+    ended = run(recording, tmp_path / "out.wav", "--denoiser", "dfn3")
+    assert ended.returncode == 1
+    assert ended.stderr.count(b"\n") == 1
+    assert str(tmp_path).encode() in ended.stderr
+    assert not (tmp_path / "out.wav").exists()

@@ -45,6 +45,7 @@ def test_speed_prints_a_table_and_the_figures(recording: Path) -> None:
     assert figures["dfn3_cpu_seconds"] > 0
     assert 0 <= figures["runtime_loop_cpu_seconds"] < figures["runtime_cpu_seconds"]
     assert figures["ratio"] == pytest.approx(figures["runtime_cpu_seconds"] / figures["dfn3_cpu_seconds"])
+    assert figures["dfn3_audio_seconds_per_cpu_second"] == pytest.approx(1.5 / figures["dfn3_cpu_seconds"])
     assert figures["si_sdr_db"] > 60
     assert "libdeepfilter" in figures["compared_with"]
 

@@ -55,7 +55,11 @@ def speed(
         raise typer.Exit(2) from error
     report = compare(denoiser, runtime, samples, rounds=rounds)
     _show(report)
-    typer.echo(json.dumps({"input": path.name, **asdict(report)}))
+    speeds = {
+        "dfn3_audio_seconds_per_cpu_second": report.seconds / report.dfn3_cpu_seconds,
+        "runtime_audio_seconds_per_cpu_second": report.seconds / report.runtime_cpu_seconds,
+    }
+    typer.echo(json.dumps({"input": path.name, **asdict(report), **speeds}))
 
 
 def sample_file() -> Path:

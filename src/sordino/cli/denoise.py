@@ -37,10 +37,12 @@ def denoise(
 
     The result has one channel and is as long as the input, to the sample. It is written whole or not at all.
 
-    Exit status: 0 done, 1 the input cannot be processed or a file cannot be read or written, 2 wrong usage.
+    Exit status: 0 done, 1 the input cannot be processed or a file (the model's, too) cannot be read or written,
+    2 wrong usage.
     """
     from sordino.audio.errors import MediaError, OrderError
     from sordino.denoisers import UnknownDenoiserError
+    from sordino.denoisers.weights import WeightsError
 
     try:
         note = _denoise(source, target, rate or None, format, denoiser)
@@ -48,6 +50,8 @@ def denoise(
         raise _failed(f"{_input_name(source)}: {error}", CANNOT_PROCESS) from error
     except (OrderError, UnknownDenoiserError) as error:
         raise _failed(str(error), USAGE) from error
+    except WeightsError as error:
+        raise _failed(str(error), CANNOT_PROCESS) from error
     except OSError as error:
         # Without a name it is an error of writing, as of a full disk.
         name = error.filename or ("standard output" if target == STANDARD else target)
