@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,7 @@ def test_a_note_goes_to_standard_error(recording, tmp_path):
         (["noisy.wav", "/dev/null"], 1, "/dev/null: Not a regular file"),
         (["noisy.wav", "."], 1, ".: Is a directory"),
         (["noisy.wav", "/proc/out.wav"], 1, "sordino: /proc/out.wav: "),
+        (["/dev/zero", "out.wav"], 1, "/dev/zero: Neither a regular file nor a pipe"),
         (["-", "out.wav"], 1, "standard input: The file is empty"),
     ],
 )
@@ -123,3 +125,14 @@ def test_a_model_that_is_not_there(recording, tmp_path, monkeypatch):
     assert ended.stderr.count(b"\n") == 1
     assert str(tmp_path).encode() in ended.stderr
     assert not (tmp_path / "out.wav").exists()
+
+
+def test_a_named_pipe_is_read_like_standard_input(recording, tmp_path):
+    """What another program writes into a pipe, as the shell's process substitution does, is denoised."""
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(recording.read_bytes()))
+    writer.start()
+    ended = run(tmp_path / "pipe", tmp_path / "out.wav")
+    writer.join()
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "out.wav").stat().st_size > 0

@@ -101,25 +101,17 @@ class _Exchange:
 
     async def _call(self, address: Address) -> Response:
         refuse_repeated(self._request)
-        services, now = self._services, self._services.clock.now()
+        services = self._services
         query = Query.parse(self._request.scope["query_string"])
         key = await sign_in(
             self._request,
             address,
             query,
             database=services.database,
-            now=now,
+            now=services.clock.now(),
             skew=services.settings.clock_skew_seconds,
         )
-        call = Call(
-            request=self._request,
-            services=services,
-            address=address,
-            query=query,
-            key=key,
-            request_id=self._id,
-            now=now,
-        )
+        call = Call(request=self._request, services=services, address=address, query=query, key=key)
         return await find(call).handler(call)
 
     async def _refuse(self, refusal: ServiceError) -> Response:

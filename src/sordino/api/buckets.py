@@ -62,7 +62,7 @@ async def list_buckets(call: Call) -> Response:
     """``GET /`` on the service host: a page of the buckets of the signer's account, of one region if asked."""
     region, marker = call.query.get("region") or call.address.region, call.query.get("marker") or ""
     max_keys = _max_keys(call, MAX_BUCKETS)
-    buckets = sorted(await call.services.buckets.list(call.key.account), key=lambda bucket: bucket.name)
+    buckets = await call.services.buckets.list(call.key.account)
     left = [bucket for bucket in buckets if region in (None, bucket.region) and bucket.name > marker]
     page = left[:max_keys]
     next_marker = page[-1].name if page and len(left) > len(page) else None

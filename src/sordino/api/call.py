@@ -1,8 +1,7 @@
 """One request on its way through the API."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -42,7 +41,6 @@ class Call:
     Attributes:
         query: the decoded parameters.
         key: the signer's access key.
-        request_id: echoed in the reply's header and in error bodies.
     """
 
     request: Request
@@ -50,8 +48,6 @@ class Call:
     address: Address
     query: Query
     key: AccessKey
-    request_id: str
-    now: datetime = field(repr=False)
 
     async def bucket(self) -> Bucket:
         """The bucket of the address, which the signer's account owns.

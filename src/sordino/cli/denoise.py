@@ -1,10 +1,13 @@
 """``sordino denoise``: remove the noise of one file, without a service."""
 
+import errno
+import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -79,15 +82,22 @@ def _denoise(source: str, target: str, rate: int | None, form: str | None, denoi
 
 @contextmanager
 def _input(source: str) -> Iterator[BinaryIO]:
-    """The input as a seekable file."""
-    if source != STANDARD:
-        with Path(source).open("rb") as file:
+    """The input as a seekable file; what comes through a pipe is copied.
+
+    Raises:
+        OSError: it cannot be opened, or is a device, which may never end.
+    """
+    with nullcontext(sys.stdin.buffer) if source == STANDARD else Path(source).open("rb") as file:
+        kind = os.fstat(file.fileno()).st_mode
+        if source != STANDARD and stat.S_ISCHR(kind):
+            raise OSError(errno.EINVAL, "Neither a regular file nor a pipe", source)
+        if source != STANDARD and stat.S_ISREG(kind):
             yield file
-        return
-    with tempfile.TemporaryFile() as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy)
-        copy.seek(0)
-        yield copy
+            return
+        with tempfile.TemporaryFile() as copy:
+            shutil.copyfileobj(file, copy)
+            copy.seek(0)
+            yield copy
 
 
 @contextmanager
