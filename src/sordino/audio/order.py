@@ -137,6 +137,7 @@ class Report:
         note: what the user should know of the input's condition; empty when all is well.
         before: quality of what was decoded; None where it was not measured.
         after: quality of what was written.
+        video: whether a video stream was carried over.
     """
 
     seconds: float
@@ -150,3 +151,4 @@ class Report:
     note: str = ""
     before: SoundQuality | None = None
     after: SoundQuality | None = None
+    video: bool = False
