@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
-from sordino.audio.order import MediaFormat, MediaLimits, MediaOrder
+from sordino.audio.order import Channels, MediaFormat, MediaLimits, MediaOrder
 
 RECORD = 1024
 """Bytes of a packed request."""
@@ -32,7 +32,5 @@ class Request:
         """The request of `pack`."""
         fields = json.loads(packed)
         order, limits = fields["order"], fields["limits"]
-        return cls(
-            order=MediaOrder(**order | {"format": MediaFormat(order["format"])}),
-            limits=MediaLimits(**limits),
-        )
+        kinds = {"format": MediaFormat(order["format"]), "channels": Channels(order["channels"])}
+        return cls(order=MediaOrder(**order | kinds), limits=MediaLimits(**limits))

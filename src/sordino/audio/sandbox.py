@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from typing import Any, BinaryIO
 
 from sordino.audio.errors import MediaCrashedError, MediaError, MediaReason
-from sordino.audio.order import MediaLimits, MediaOrder, Report
+from sordino.audio.order import Dnsmos, MediaLimits, MediaOrder, Report, SoundQuality
 from sordino.audio.request import Request
 
 _ENVIRONMENT = (
@@ -136,7 +136,8 @@ def _report(outcome: Mapping[str, Any]) -> Report:
         error = outcome["error"]
         raise MediaError(MediaReason(error["reason"]), error["message"])
     if "report" in outcome:
-        return Report(**outcome["report"])
+        report = outcome["report"]
+        return Report(**report | {when: _quality(report[when]) for when in ("before", "after")})
     code = outcome.get("exit")
     if code == -signal.SIGXCPU:
         raise MediaError(
@@ -146,6 +147,13 @@ def _report(outcome: Mapping[str, Any]) -> Report:
         raise MediaCrashedError("The media server ended; its own output says why.")
     ending = f"with status {code}" if code >= 0 else f"of {signal.Signals(-code).name}"
     raise MediaCrashedError(f"The media process ended {ending} before its work was done.")
+
+
+def _quality(fields: Mapping[str, Any] | None) -> SoundQuality | None:
+    if fields is None:
+        return None
+    scores = fields["dnsmos"]
+    return SoundQuality(**fields | {"dnsmos": None if scores is None else Dnsmos(**scores)})
 
 
 class _Zygote:
