@@ -1,8 +1,9 @@
 """What the sound path is asked for and what it answers: plain values, quick to import."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeVar
 
 from sordino.audio.errors import OrderError
 
@@ -18,6 +19,8 @@ FULL_STRENGTH = 100
 LOUDNESS_RANGE = (-70.0, -5.0)
 """Target loudness that can be asked for, LUFS (EBU R128)."""
 
+Kind = TypeVar("Kind", bound=StrEnum)
+
 
 class MediaFormat(StrEnum):
     """Formats that can be written."""
@@ -28,6 +31,16 @@ class MediaFormat(StrEnum):
     FLAC = "flac"
     OPUS = "opus"
     """Opus in Ogg."""
+
+    @property
+    def rates(self) -> tuple[int, ...]:
+        """Sample rates that it takes, Hz, ascending; Opus knows five (RFC 6716, section 2)."""
+        return (8000, 12000, 16000, 24000, 48000) if self is MediaFormat.OPUS else SAMPLE_RATES
+
+    @property
+    def max_channels(self) -> int:
+        """Most channels that are written into it."""
+        return {MediaFormat.WAV: 64, MediaFormat.MP3: 2}.get(self, 8)
 
 
 class Channels(StrEnum):
@@ -45,7 +58,7 @@ class MediaOrder:
 
     Attributes:
         format: container and codec of the result.
-        rate: one of `SAMPLE_RATES`, Hz; None: the least of them that keeps all of the input's band, at most 48000.
+        rate: one of the format's rates, Hz; None: the least of them that keeps all of the input's band, at most 48000.
         denoiser: name of the engine.
         strength: most that is taken from any sound, whole dB, 0 to 100; 0 passes all through, 100 sets no limit.
         channels: what becomes of several channels.
@@ -66,8 +79,31 @@ class MediaOrder:
     video: bool = False
 
     def __post_init__(self) -> None:
-        if self.rate is not None and self.rate not in SAMPLE_RATES:
-            raise OrderError(f"cannot write {self.rate} Hz; use one of {', '.join(map(str, SAMPLE_RATES))}")
+        object.__setattr__(self, "format", _member(MediaFormat, "write", self.format))
+        object.__setattr__(self, "channels", _member(Channels, "make channels", self.channels))
+        if self.rate is not None and (type(self.rate) is not int or self.rate not in self.format.rates):
+            rates = ", ".join(map(str, self.format.rates))
+            raise OrderError(f"cannot write {self.rate!r} Hz as {self.format}; use one of {rates}")
+        if type(self.strength) is not int or not 0 <= self.strength <= FULL_STRENGTH:
+            raise OrderError(f"strength must be a whole number, 0 to {FULL_STRENGTH} dB, not {self.strength!r}")
+        if self.loudness is not None and self.loudness != "keep" and not _is_loudness(self.loudness):
+            low, high = LOUDNESS_RANGE
+            raise OrderError(f"loudness must be {low:g} to {high:g} LUFS, or keep, not {self.loudness!r}")
+        if self.video and self.format is not MediaFormat.M4A:
+            raise OrderError(f"video can be kept in m4a only, not in {self.format}; choose m4a, or leave the video out")
+
+
+def _member(kind: type[Kind], verb: str, value: str) -> Kind:
+    """The member of ``kind`` that ``value`` is or names, as it does in JSON."""
+    if value not in list(kind):
+        raise OrderError(f"cannot {verb} {value!r}; use {', '.join(kind)}")
+    return kind(value)
+
+
+def _is_loudness(value: object) -> bool:
+    low, high = LOUDNESS_RANGE
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    return numeric and math.isfinite(value) and low <= value <= high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
