@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import procrastinate
 
+from sordino import denoisers
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.media import ProcessMedia
@@ -105,6 +106,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
         yield Application(
             Services(
                 settings=settings,
+                models=denoisers.names(),
                 database=base.database,
                 clock=clock,
                 buckets=BucketStore(database=base.database, clock=clock, new_queue_id=new_queue_id),

@@ -9,6 +9,7 @@ import platformdirs
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sordino.audio.order import DEFAULT_DENOISER
 from sordino.domain.bucket import split_bucket
 
 PREFIX: Final = "SORDINO_"
@@ -98,7 +99,8 @@ class Settings(BaseSettings):
     )
     clock_skew_seconds: int = Field(300, ge=0, description="How far a client's clock may be ahead of ours, seconds.")
     denoiser: str = Field(
-        "dfn3", description="Engine that removes the noise: `dfn3`, `off` or another that is installed."
+        DEFAULT_DENOISER,
+        description="Engine of jobs that name none in `Model`: the name of any that is installed; a wrong one stops the program with the list of them. `off` removes nothing.",
     )
     model_dir: Path | None = Field(
         None, description="Directory with the model archives, in place of the ones the installed wheels carry."

@@ -1,9 +1,11 @@
 """What the PostgreSQL adapters promise, on the embedded server and on one outside."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from unittest.mock import Mock
 
 import psycopg
@@ -18,7 +20,10 @@ from sordino.adapters.postgres.session import conninfo
 from sordino.domain.bucket import Bucket, Listing, StoredObject
 from sordino.domain.identity import AccessKey, Account
 from sordino.domain.job import (
+    KEEP,
     AudioFormat,
+    Channels,
+    Dnsmos,
     Job,
     JobState,
     MediaInfo,
@@ -27,6 +32,7 @@ from sordino.domain.job import (
     Outcome,
     Output,
     RateSpelling,
+    SoundQuality,
 )
 from sordino.domain.ports import BlobExpiredError, DatabaseUnavailableError
 from sordino.domain.queue import Queue, QueueState
@@ -37,9 +43,36 @@ LATER = NOW + timedelta(seconds=5)
 ROOT = AccessKey(secret_id="AKIDroot", secret_key="secret", account=Account(appid="1250000000", uin="100000000001"))
 BUCKET = "test-1250000000"
 QUEUE_ID = "p1"
-MEDIA_INFO = MediaInfo(
+PLAIN_MEDIA_INFO = MediaInfo(
     duration=1 / 3, sample_rate=16000, channels=1, size=10712, format_name="wav", codec_name="pcm_s16le"
 )
+MEDIA_INFO = replace(
+    PLAIN_MEDIA_INFO,
+    video=True,
+    before=SoundQuality(noise_floor=None, snr=None, loudness=-23.4, clipped=1 / 7),
+    after=SoundQuality(
+        noise_floor=-80.1,
+        snr=40.0,
+        loudness=-20.0,
+        clipped=0.0,
+        dnsmos=Dnsmos(signal=3.5, background=4.1, overall=10 / 3),
+    ),
+    md5="5d41402abc4b2a76b9719d911017c592",
+)
+OLD_OPERATION = {
+    "noise_reduction": {"format": "wav", "sample_rate": 16000, "spelling": "SampleRate"},
+    "output": {"region": "ap-guangzhou", "bucket": BUCKET, "object": "out.wav"},
+    "user_data": None,
+    "job_level": None,
+}
+OLD_MEDIA_INFO = {
+    "duration": 1 / 3,
+    "sample_rate": 16000,
+    "channels": 1,
+    "size": 10712,
+    "format_name": "wav",
+    "codec_name": "pcm_s16le",
+}
 DONE = Outcome(state=JobState.SUCCESS, media_info=MEDIA_INFO)
 
 
@@ -741,7 +774,14 @@ class TestJobs:
             "rich",
             operation=Operation(
                 noise_reduction=NoiseReduction(
-                    format=AudioFormat.M4A, sample_rate=44100, spelling=RateSpelling.TEMPLATE
+                    format=AudioFormat.M4A,
+                    sample_rate=44100,
+                    spelling=RateSpelling.TEMPLATE,
+                    model="best",
+                    strength=0,
+                    channels=Channels.KEEP,
+                    loudness=Decimal("-20.50"),
+                    video=True,
                 ),
                 output=Output(region="ap-beijing", bucket="other-1250000000", object="out/é\\😀.m4a"),
                 user_data="",
@@ -753,6 +793,25 @@ class TestJobs:
             await tx.jobs.add(rich)
         async with database.transaction() as tx:
             assert await tx.jobs.find(BUCKET, ["rich", "plain"]) == [rich, plain]
+
+    async def test_loudness_that_is_kept(self, database: PostgresDatabase) -> None:
+        """The word comes back as the word."""
+        order = NoiseReduction(loudness=KEEP)
+        kept = job(operation=replace(job().operation, noise_reduction=order))
+        async with database.transaction() as tx:
+            await tx.jobs.add(kept)
+        assert await found(database) == kept
+
+    async def test_loads_jobs_of_earlier_versions(self, database: PostgresDatabase) -> None:
+        """A row as the version before the extensions wrote it is a job that has none of them."""
+        await started(database)
+        async with database.transaction() as tx:
+            await tx.jobs.finish("j1", 1, DONE, LATER)
+        operation, info = (json.dumps(value) for value in (OLD_OPERATION, OLD_MEDIA_INFO))
+        await execute(database, "UPDATE jobs SET operation = %s::jsonb, media_info = %s::jsonb", operation, info)
+        ended = await found(database)
+        assert ended.operation == job().operation
+        assert ended.media_info == PLAIN_MEDIA_INFO
 
     async def test_finds_in_the_order_asked(self, database: PostgresDatabase) -> None:
         """Unknown ids and those of other buckets are left out."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import md5
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +16,7 @@ from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import AccessKey, Account
-from sordino.domain.job import Job, JobRequest, JobState, MediaInfo, NoiseReduction, Operation, Output
+from sordino.domain.job import AudioFormat, Job, JobRequest, JobState, MediaInfo, NoiseReduction, Operation, Output
 from sordino.domain.ports import (
     BlobNotFoundError,
     BlobStoreError,
@@ -49,6 +50,7 @@ class StandInMedia:
 
     act: Callable[[BinaryIO, BinaryIO], None] = clean
     calls: int = 0
+    info: MediaInfo = INFO
 
     async def denoise(
         self, source: BinaryIO, target: BinaryIO, order: NoiseReduction, on_progress: Callable[[int], None]
@@ -59,7 +61,7 @@ class StandInMedia:
         result = self.act(source, target)
         if asyncio.iscoroutine(result):
             await result
-        return MediaResult(info=INFO, note="a note")
+        return MediaResult(info=self.info, note="a note")
 
 
 @dataclass
@@ -73,12 +75,13 @@ class World:
     objects: ObjectStore
     pipeline: Pipeline
 
-    async def submit(self, output_bucket: str | None = None, **changes: object) -> Job:
+    async def submit(
+        self, output_bucket: str | None = None, order: NoiseReduction | None = None, **changes: object
+    ) -> Job:
         """Submit a job on ``in.wav``."""
         output = Output(region=REGION, bucket=output_bucket or self.bucket.name, object="out.wav")
-        request = JobRequest(
-            input_object="in.wav", operation=Operation(noise_reduction=NoiseReduction(), output=output), **changes
-        )
+        operation = Operation(noise_reduction=order or NoiseReduction(), output=output)
+        request = JobRequest(input_object="in.wav", operation=operation, **changes)
         return await Submit(database=self.database, clock=SystemClock(), new_job_id=new_job_id)(self.bucket, request)
 
     async def job(self, job: Job) -> Job:
@@ -124,10 +127,29 @@ async def test_success(world: World) -> None:
     await world.pipeline.run(job.job_id)
     ended = await world.job(job)
     assert (ended.state, ended.code, ended.message) == (JobState.SUCCESS, "Success", "a note")
-    assert ended.media_info == INFO
+    assert ended.media_info == replace(INFO, md5=md5(b"clean").hexdigest())
     stored = await world.objects.head(world.bucket.name, "out.wav")
     assert b"".join([part async for part in world.objects.read(stored, 0, stored.size)]) == b"clean"
     assert stored.content_type == "audio/wav"
+
+
+@pytest.mark.parametrize(
+    ("form", "video", "content_type"),
+    [
+        (AudioFormat.WAV, False, "audio/wav"),
+        (AudioFormat.MP3, False, "audio/mpeg"),
+        (AudioFormat.M4A, False, "audio/mp4"),
+        (AudioFormat.M4A, True, "video/mp4"),
+        (AudioFormat.FLAC, False, "audio/flac"),
+        (AudioFormat.OPUS, False, "audio/ogg"),
+    ],
+)
+async def test_content_types(world: World, form: AudioFormat, video: bool, content_type: str) -> None:
+    """The output is stored with the type of its format, and of a video when one was carried over."""
+    world.media.info = replace(INFO, video=video)
+    job = await world.submit(order=NoiseReduction(format=form))
+    await world.pipeline.run(job.job_id)
+    assert (await world.objects.head(world.bucket.name, "out.wav")).content_type == content_type
 
 
 async def test_ended_jobs_do_not_run_again(world: World) -> None:

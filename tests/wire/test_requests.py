@@ -1,12 +1,27 @@
+from decimal import Decimal
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qcloud_cos.cos_comm import format_xml
 
-from sordino.domain.job import AudioFormat, JobRequest, NoiseReduction, Operation, Output, RateSpelling
+from sordino.domain.job import (
+    SAMPLE_RATES,
+    AudioFormat,
+    Channels,
+    JobRequest,
+    NoiseReduction,
+    Operation,
+    Output,
+    RateSpelling,
+)
 from sordino.errors import ServiceError
-from sordino.wire.requests import parse_job, parse_job_ids
+from sordino.wire import requests
+from sordino.wire.requests import parse_job_ids
 from sordino.wire.xml import document
+
+parse_job = partial(requests.parse_job, models=("best", "dfn3", "off"))
 
 OUTPUT = Output(region="ap-chongqing", bucket="test-1250000000", object="output/out.wav")
 
@@ -33,6 +48,11 @@ def output(**changes):
     changed = order()
     changed["Operation"]["Output"] |= changes
     return format_xml(changed, "Request")
+
+
+def asked(**elements):
+    """The order that ``parse_job`` reads from these children of NoiseReduction."""
+    return parse_job(body(NoiseReduction=elements)).operation.noise_reduction
 
 
 def refusal(written):
@@ -147,7 +167,7 @@ def test_every_rate_in_both_spellings(rate, spelling):
 
 @pytest.mark.parametrize("name", list(AudioFormat))
 def test_every_format(name):
-    """All three formats are read."""
+    """The protocol's three formats and our two are read."""
     assert parse_job(body(NoiseReduction={"Format": name})).operation.noise_reduction.format is name
 
 
@@ -158,6 +178,102 @@ def test_both_spellings_may_agree():
     code, message = refusal(body(NoiseReduction={"Samplerate": 8000, "SampleRate": 16000}))
     assert code == "InvalidArgument"
     assert "Request.Operation.NoiseReduction" in message
+
+
+def test_extensions():
+    """All of our elements are read together, in any order and with white space around their words."""
+    written = {"Video": "keep", "Loudness": " -20.50 ", "Channels": "\nkeep", "Strength": "24", "Model": "best"}
+    assert asked(**written, Format="m4a", SampleRate=48000) == NoiseReduction(
+        format=AudioFormat.M4A,
+        sample_rate=48000,
+        model="best",
+        strength=24,
+        channels=Channels.KEEP,
+        loudness=Decimal("-20.50"),
+        video=True,
+    )
+
+
+@pytest.mark.parametrize("name", ["Model", "Strength", "Channels", "Loudness", "Video", "Dereverb"])
+@pytest.mark.parametrize("empty", ["", None, " "])
+def test_an_empty_extension_is_absent(name, empty):
+    """An empty element of ours changes nothing, as an empty one of the protocol's does."""
+    assert asked(**{name: empty}) == NoiseReduction()
+
+
+@pytest.mark.parametrize(
+    ("element", "found"),
+    [
+        ({"Model": "off"}, {"model": "off"}),
+        ({"Strength": "0"}, {"strength": 0}),
+        ({"Strength": "100"}, {"strength": 100}),
+        ({"Channels": "mix"}, {"channels": Channels.MIX}),
+        ({"Loudness": "-70"}, {"loudness": Decimal(-70)}),
+        ({"Loudness": "-5.00"}, {"loudness": Decimal("-5.00")}),
+        ({"Loudness": "keep"}, {"loudness": "keep"}),
+    ],
+)
+def test_the_ends_of_each_extension(element, found):
+    """The least and the greatest value of each element are legal, and what says the default is told from nothing."""
+    assert asked(**element) == NoiseReduction(**found)
+
+
+@pytest.mark.parametrize("rate", SAMPLE_RATES)
+@pytest.mark.parametrize("spelling", list(RateSpelling))
+def test_rates_of_opus(rate, spelling):
+    """Opus takes its five rates; the two others are refused with those five, in the spelling that was sent."""
+    written = {"Format": "opus", spelling: rate}
+    if rate in (8000, 12000, 16000, 24000, 48000):
+        assert asked(**written).sample_rate == rate
+        return
+    code, message = refusal(body(NoiseReduction=written))
+    assert code == "InvalidArgument"
+    assert message.startswith(f"Request.Operation.NoiseReduction.{spelling} is '{rate}'; ")
+    assert message.endswith("with Format opus use one of 8000, 12000, 16000, 24000, 48000.")
+
+
+@pytest.mark.parametrize("form", [None, "wav", "mp3", "flac", "opus"])
+def test_video_needs_a_container_for_it(form):
+    """The video stream can be kept in M4A alone; the refusal says so."""
+    code, message = refusal(body(NoiseReduction={"Format": form, "Video": "keep"}))
+    assert code == "InvalidArgument"
+    assert message == "Request.Operation.NoiseReduction.Video is 'keep'; use Format m4a with it, or leave it out."
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "legal"),
+    [
+        ("Model", ["dnf3", "Best", "best,off"], "use one of best, dfn3, off."),
+        (
+            "Strength",
+            ["101", "-1", "24.0", "1e1", "024", "+24", "24dB", "\u0662\u0664", "9" * 5000, "nan"],
+            "use a whole number from 0 to 100, dB.",
+        ),
+        ("Channels", ["2", "stereo", "Keep"], "use one of mix, keep."),
+        (
+            "Loudness",
+            ["-4.99", "-70.01", "-4", "0", "20", "-023", "-23.", "-23.125", "-2e1", "-inf", "nan", "-23 LUFS", "Keep"],
+            "use a number from -70 to -5, LUFS, with at most two decimals, or keep.",
+        ),
+        ("Video", ["drop", "copy", "true"], "use one of keep."),
+    ],
+)
+def test_refused_extensions(name, values, legal):
+    """A value that is none is refused with the element, the value, and what is legal."""
+    for value in values:
+        code, message = refusal(body(NoiseReduction={"Format": "m4a", name: value}))
+        assert code == "InvalidArgument"
+        assert message.startswith(f"Request.Operation.NoiseReduction.{name} is '{value[:64]}")
+        assert message.endswith(legal)
+
+
+@given(st.text(st.characters(codec="utf-8", categories=["L", "P", "S", "Z"]), max_size=12))
+def test_no_text_breaks_an_extension(text):
+    """Whatever text an element of ours holds, it is refused as an argument, never a fault of the server."""
+    for name in ("Model", "Strength", "Channels", "Loudness", "Video"):
+        written = document("Request", tree(order(NoiseReduction={"Format": "m4a", name: text})))
+        if text.strip() not in ("", "mix", "keep"):
+            assert refusal(written)[0] == "InvalidArgument"
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -236,9 +352,9 @@ def test_callback_elements_that_ask_for_none(top):
         (output(Object="/out.wav"), "InvalidArgument", ["Request.Operation.Output.Object"]),
         (output(Object="a" * 851), "InvalidArgument", ["Request.Operation.Output.Object"]),
         (
-            body(NoiseReduction={"Format": "flac"}),
+            body(NoiseReduction={"Format": "ogg"}),
             "InvalidArgument",
-            ["Request.Operation.NoiseReduction.Format", "'flac'", "wav, mp3, m4a"],
+            ["Request.Operation.NoiseReduction.Format", "'ogg'", "wav, mp3, m4a, flac, opus"],
         ),
         (body(NoiseReduction={"Format": "WAV"}), "InvalidArgument", ["NoiseReduction.Format"]),
         (
@@ -264,6 +380,11 @@ def test_callback_elements_that_ask_for_none(top):
         (body({"CallBackMqConfig": {"MqName": "q"}}), "NotImplemented", ["Request.CallBackMqConfig"]),
         (body({"CallBackKafkaConfig": {"Topic": "t"}}), "NotImplemented", ["Request.CallBackKafkaConfig"]),
         (body(TemplateId="t1abc"), "NotImplemented", ["Request.Operation.TemplateId"]),
+        (
+            body(NoiseReduction={"Dereverb": "on"}),
+            "NotImplemented",
+            ["Request.Operation.NoiseReduction.Dereverb", "not offered"],
+        ),
         (body({"Operation": [{}, {}]}), "NotImplemented", ["Request.Operation"]),
         (body({"Tag": None}, Tag="NoiseReduction"), "NotImplemented", ["Request.Operation.Tag"]),
     ],
@@ -291,6 +412,11 @@ def test_refusals(written, code, names):
         "Operation.NoiseReduction.Format",
         "Operation.NoiseReduction.SampleRate",
         "Operation.NoiseReduction.Samplerate",
+        "Operation.NoiseReduction.Model",
+        "Operation.NoiseReduction.Strength",
+        "Operation.NoiseReduction.Channels",
+        "Operation.NoiseReduction.Loudness",
+        "Operation.NoiseReduction.Video",
         "Operation.Output",
         "Operation.Output.Region",
         "Operation.Output.Bucket",
@@ -301,9 +427,15 @@ def test_refusals(written, code, names):
 )
 def test_repeated_elements(path):
     """An element given twice is refused, even with the same content, rather than one of the two chosen."""
-    full = order(
-        NoiseReduction={"Format": "wav", "SampleRate": "16000", "Samplerate": "16000"}, UserData="u", JobLevel="0"
-    ) | {"QueueId": "p", "QueueType": "Speeching", "CallBack": "no", "CallBackType": "Url", "CallBackFormat": "XML"}
+    sound = {"Model": "best", "Strength": "24", "Channels": "keep", "Loudness": "-20", "Video": "keep"}
+    form = {"Format": "m4a", "SampleRate": "16000", "Samplerate": "16000"}
+    full = order(NoiseReduction=form | sound, UserData="u", JobLevel="0") | {
+        "QueueId": "p",
+        "QueueType": "Speeching",
+        "CallBack": "no",
+        "CallBackType": "Url",
+        "CallBackFormat": "XML",
+    }
     assert parse_job(format_xml(full, "Request")).queue_id == "p"
     parent, (*outer, name) = full, path.split(".")
     for step in outer:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from urllib.parse import unquote
 
 import pytest
@@ -12,6 +13,9 @@ from sordino import errors
 from sordino.domain.bucket import Bucket, Listing, StoredObject
 from sordino.domain.identity import Account
 from sordino.domain.job import (
+    AudioFormat,
+    Channels,
+    Dnsmos,
     Job,
     JobState,
     MediaInfo,
@@ -19,6 +23,8 @@ from sordino.domain.job import (
     Operation,
     Output,
     RateSpelling,
+    SoundQuality,
+    loudness,
 )
 from sordino.wire.address import Service
 from sordino.wire.responses import (
@@ -132,7 +138,13 @@ def test_a_finished_job():
     assert (found["State"], found["Code"], found["Message"]) == ("Success", "Success", "The input was truncated.")
     assert (found["Progress"], found["EndTime"]) == ("100", "2026-01-05T10:00:00+0800")
     assert found["Operation"]["MediaInfo"] == {
-        "Format": {"NumStream": "1", "FormatName": "wav", "Duration": "1.500000", "Size": "48044"},
+        "Format": {
+            "NumStream": "1",
+            "FormatName": "wav",
+            "Duration": "1.500000",
+            "Bitrate": "256.234667",
+            "Size": "48044",
+        },
         "Stream": {
             "Audio": {
                 "Index": "0",
@@ -143,6 +155,88 @@ def test_a_finished_job():
             }
         },
     }
+
+
+EXTENDED = NoiseReduction(
+    format=AudioFormat.M4A,
+    sample_rate=48000,
+    spelling=RateSpelling.TEMPLATE,
+    model="best",
+    strength=0,
+    channels=Channels.KEEP,
+    loudness=Decimal("-20.50"),
+    video=True,
+)
+WRITTEN = MediaInfo(
+    duration=2.0,
+    sample_rate=48000,
+    channels=2,
+    size=500_001,
+    format_name="mov,mp4,m4a,3gp,3g2,mj2",
+    codec_name="aac",
+    video=True,
+    before=SoundQuality(noise_floor=-41.239, snr=18.504, loudness=-23.0, clipped=0.0001234),
+    after=SoundQuality(
+        noise_floor=-78.4,
+        snr=-0.001,
+        loudness=-20.5,
+        clipped=0.0,
+        dnsmos=Dnsmos(signal=3.456, background=4.0, overall=3.2),
+    ),
+    md5="5d41402abc4b2a76b9719d911017c592",
+)
+
+
+def operation_of(order=None, info=None):
+    """The Operation of a finished job in the reply, to the letter, without Output and what follows it."""
+    operation = replace(JOB.operation, noise_reduction=order or NoiseReduction(), user_data=None, job_level=None)
+    written = render_jobs([replace(JOB, state=JobState.SUCCESS, operation=operation, media_info=info)]).decode()
+    return written.partition("<Operation>")[2].partition("</Operation>")[0]
+
+
+def test_extensions_are_echoed_to_the_letter():
+    """Our elements come back as they were submitted, behind the protocol's."""
+    assert operation_of(EXTENDED).startswith(
+        "<NoiseReduction><Format>m4a</Format><Samplerate>48000</Samplerate><Model>best</Model><Strength>0</Strength>"
+        "<Channels>keep</Channels><Loudness>-20.50</Loudness><Video>keep</Video></NoiseReduction><Output>"
+    )
+
+
+@pytest.mark.parametrize("word", ["-23", "-23.0", "-70", "keep"])
+def test_loudness_keeps_its_digits(word):
+    """The number comes back with the decimals it was sent with."""
+    assert f"<Loudness>{word}</Loudness>" in operation_of(NoiseReduction(loudness=loudness(word)))
+
+
+def test_what_was_written_to_the_letter():
+    """A result shows its file's true values, where it is with its MD5, and what it measures before and after."""
+    assert operation_of(EXTENDED, WRITTEN).partition("</Output>")[2] == (
+        "<MediaInfo><Format><NumStream>2</NumStream><FormatName>mov,mp4,m4a,3gp,3g2,mj2</FormatName>"
+        "<Duration>2.000000</Duration><Bitrate>2000.004000</Bitrate><Size>500001</Size></Format>"
+        "<Stream><Audio><Index>0</Index><CodecName>aac</CodecName><SampleRate>48000</SampleRate><Channel>2</Channel>"
+        "<Duration>2.000000</Duration></Audio></Stream></MediaInfo>"
+        "<MediaResult><OutputFile><Bucket>test-1250000000</Bucket><Region>ap-chongqing</Region>"
+        "<ObjectName>output/out.wav</ObjectName><Md5Info><ObjectName>output/out.wav</ObjectName>"
+        "<Md5>5d41402abc4b2a76b9719d911017c592</Md5></Md5Info></OutputFile>"
+        "<Quality><Before><NoiseFloor>-41.24</NoiseFloor><Snr>18.50</Snr><Loudness>-23.00</Loudness>"
+        "<Clipped>0.000123</Clipped></Before>"
+        "<After><NoiseFloor>-78.40</NoiseFloor><Snr>0.00</Snr><Loudness>-20.50</Loudness><Clipped>0.000000</Clipped>"
+        "<Dnsmos><Signal>3.46</Signal><Background>4.00</Background><Overall>3.20</Overall></Dnsmos></After></Quality>"
+        "</MediaResult>"
+    )
+
+
+def test_a_result_that_was_not_measured():
+    """Without measurements there is no Quality, and a level that cannot be told is left out, never empty."""
+    silence = SoundQuality(noise_floor=None, snr=None, loudness=None, clipped=0.0)
+    assert "Quality" not in operation_of(info=replace(WRITTEN, before=None, after=None))
+    shown = operation_of(info=replace(WRITTEN, before=silence, after=None))
+    assert "<Quality><Before><Clipped>0.000000</Clipped></Before></Quality>" in shown
+
+
+def test_a_result_of_an_earlier_version():
+    """A job that ended before checksums were noted shows what it showed then."""
+    assert "MediaResult" not in operation_of(info=replace(WRITTEN, md5=None))
 
 
 def test_a_failed_job():

@@ -1,23 +1,26 @@
 """The sound path, run in a process of its own."""
 
+import math
 from collections.abc import Callable
+from decimal import Decimal
 from typing import BinaryIO
 
+from sordino.audio import order as audio
 from sordino.audio import sandbox
-from sordino.audio.errors import MediaError, MediaReason
-from sordino.audio.order import MediaFormat, MediaLimits, MediaOrder
-from sordino.domain.job import MediaInfo, NoiseReduction
+from sordino.audio.errors import MediaError, MediaReason, OrderError
+from sordino.domain.job import Channels, Dnsmos, MediaInfo, NoiseReduction, SoundQuality
 from sordino.domain.ports import MediaFailedError, MediaResult
 
 # CI's error table has one code for what an input can be to blame for.
 _CODE = "ResourceNotSupported"
+_ORDER_CODE = "InvalidArgument"
 
 
 class ProcessMedia:
     """The port `sordino.domain.ports.Media` over `sordino.audio.sandbox`.
 
     Args:
-        denoiser: name of the engine.
+        denoiser: name of the engine of jobs that name none.
         max_seconds: decoded audio of a job, seconds.
         memory_bytes: address space a job may add, bytes.
         cpu_seconds: CPU time of a job, seconds.
@@ -34,7 +37,7 @@ class ProcessMedia:
         wall_seconds: float = 7200.0,
     ) -> None:
         self._denoiser = denoiser
-        self._limits = MediaLimits(
+        self._limits = audio.MediaLimits(
             seconds=max_seconds, memory_bytes=memory_bytes, cpu_seconds=cpu_seconds, wall_seconds=wall_seconds
         )
 
@@ -51,20 +54,78 @@ class ProcessMedia:
             MediaFailedError: the input cannot be processed; trying again would not help.
             MediaCrashedError: the process died through no fault of the input's; trying again may help.
         """
-        wanted = MediaOrder(format=MediaFormat(order.format), rate=order.sample_rate, denoiser=self._denoiser)
         try:
-            report = await sandbox.run(source, target, wanted, self._limits, on_progress)
+            report = await sandbox.run(source, target, self._wanted(order), self._limits, on_progress)
         except MediaError as error:
             raise MediaFailedError(_CODE, _message(error)) from error
-        info = MediaInfo(
-            duration=report.seconds,
-            sample_rate=report.rate,
-            channels=report.channels,
-            size=report.size,
-            format_name=report.format_name,
-            codec_name=report.codec_name,
+        except OrderError as error:
+            raise MediaFailedError(_ORDER_CODE, f"The order cannot be carried out: {error}.") from error
+        return MediaResult(info=_info(report), note=report.note)
+
+    def _wanted(self, order: NoiseReduction) -> audio.MediaOrder:
+        """The order in the sound path's terms.
+
+        Raises:
+            OrderError: the sound path does not take it.
+            MediaFailedError: there is no such engine, or no longer: the job may have waited for an upgrade.
+        """
+        if order.model is not None:
+            _check_installed(order.model)
+        return audio.MediaOrder(
+            format=audio.MediaFormat(order.format),
+            rate=order.sample_rate,
+            denoiser=order.model or self._denoiser,
+            strength=audio.FULL_STRENGTH if order.strength is None else order.strength,
+            channels=audio.Channels(order.channels or Channels.MIX),
+            loudness=float(order.loudness) if isinstance(order.loudness, Decimal) else order.loudness,
+            video=order.video,
         )
-        return MediaResult(info=info, note=report.note)
+
+
+def _check_installed(model: str) -> None:
+    from sordino.denoisers import names  # noqa: PLC0415 - imports NumPy, which the worker itself does without
+
+    if model not in names():
+        raise MediaFailedError(
+            _ORDER_CODE, f"The engine {model!r} is not installed here; use one of {', '.join(names())}."
+        )
+
+
+def _info(report: audio.Report) -> MediaInfo:
+    return MediaInfo(
+        duration=report.seconds,
+        sample_rate=report.rate,
+        channels=report.channels,
+        size=report.size,
+        format_name=report.format_name,
+        codec_name=report.codec_name,
+        video=report.video,
+        before=_quality(report.before),
+        after=_quality(report.after),
+    )
+
+
+def _quality(sound: audio.SoundQuality | None) -> SoundQuality | None:
+    if sound is None:
+        return None
+    return SoundQuality(
+        noise_floor=_finite(sound.noise_floor),
+        snr=_finite(sound.snr),
+        loudness=_finite(sound.loudness),
+        clipped=sound.clipped,
+        dnsmos=_dnsmos(sound.dnsmos),
+    )
+
+
+def _finite(level: float | None) -> float | None:
+    """The level; None for one that JSON cannot hold: no measurement may cost a job its result."""
+    return level if level is not None and math.isfinite(level) else None
+
+
+def _dnsmos(scores: audio.Dnsmos | None) -> Dnsmos | None:
+    if scores is None:
+        return None
+    return Dnsmos(signal=scores.signal, background=scores.background, overall=scores.overall)
 
 
 def _message(error: MediaError) -> str:

@@ -23,9 +23,10 @@ from sordino.wire.requests import MAX_BODY_BYTES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The use cases that handlers call."""
+    """The use cases that handlers call, and ``models``, the names of the engines that a job may choose from."""
 
     settings: Settings
+    models: tuple[str, ...]
     database: Database
     clock: Clock
     buckets: BucketStore

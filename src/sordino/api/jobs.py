@@ -17,7 +17,7 @@ from sordino.wire.responses import render_jobs
 async def create_job(call: Call) -> Response:
     """``POST /jobs``."""
     bucket = await call.bucket()
-    job = await call.services.submit(bucket, parse_job(await _checked_body(call)))
+    job = await call.services.submit(bucket, parse_job(await _checked_body(call), call.services.models))
     return xml(render_jobs([job]))
 
 

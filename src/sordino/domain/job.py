@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final, Literal, TypeAlias
 
 TAG = "NoiseReduction"
 QUEUE_TYPE = "Speeching"
@@ -13,13 +15,42 @@ JOB_LEVELS = (0, 1, 2)
 MAX_JOB_IDS_PER_QUERY = 10
 MAX_USER_DATA = 1024
 
+KEEP: Final = "keep"
+"""The word by which an order leaves something as it is in the input."""
+
+STRENGTHS = range(101)
+"""Attenuation limits that can be asked for, whole dB; the last one sets no limit."""
+
+LOUDNESS_RANGE = (Decimal(-70), Decimal(-5))
+"""Loudness that can be asked for, LUFS."""
+
 
 class AudioFormat(StrEnum):
-    """Containers the job can write."""
+    """What the job can write."""
 
     WAV = "wav"
     MP3 = "mp3"
     M4A = "m4a"
+    FLAC = "flac"
+    OPUS = "opus"
+    """Opus in Ogg."""
+
+    @property
+    def sample_rates(self) -> tuple[int, ...]:
+        """The rates of it, Hz. Opus knows five and no others (RFC 6716)."""
+        return (8000, 12000, 16000, 24000, 48000) if self is AudioFormat.OPUS else SAMPLE_RATES
+
+    @property
+    def takes_video(self) -> bool:
+        """Whether a video stream can be carried over into it."""
+        return self is AudioFormat.M4A
+
+
+class Channels(StrEnum):
+    """What becomes of several channels."""
+
+    MIX = "mix"
+    KEEP = "keep"
 
 
 class RateSpelling(StrEnum):
@@ -64,13 +95,41 @@ def sources(target: JobState) -> frozenset[JobState]:
     return frozenset(state for state, targets in TRANSITIONS.items() if target in targets)
 
 
+Loudness: TypeAlias = Decimal | Literal["keep"]
+"""LUFS, with the decimals they were given with, or ``keep``: speech as loud as in the input."""
+
+
+def loudness(word: str) -> Loudness:
+    """The loudness that a word stands for."""
+    return KEEP if word == KEEP else Decimal(word)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseReduction:
-    """What the output shall be: container and sample rate in Hz, with the spelling of the rate to echo."""
+    """What the output shall be.
+
+    Beyond the first three, which are the protocol's, all are extensions of ours, and None says that the request left
+    them out: it then gets what the protocol promises, and no reply shows them.
+
+    Attributes:
+        format: container and codec.
+        sample_rate: Hz, one of the format's.
+        spelling: how a reply spells the rate's element.
+        model: name of an engine; None: the server's choice.
+        strength: one of `STRENGTHS`, the most that is taken from any sound, dB; None: no limit.
+        channels: None: `Channels.MIX`.
+        loudness: of the result, within `LOUDNESS_RANGE` where it is a number; None: as the engine gives it.
+        video: whether the video stream is carried over untouched.
+    """
 
     format: AudioFormat = AudioFormat.WAV
     sample_rate: int = 16000
     spelling: RateSpelling = RateSpelling.JOB
+    model: str | None = None
+    strength: int | None = None
+    channels: Channels | None = None
+    loudness: Loudness | None = None
+    video: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +164,34 @@ class JobRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dnsmos:
+    """DNSMOS P.835: predicted opinion scores of the speech, of what is left of the noise, and of all; 1 to 5."""
+
+    signal: float
+    background: float
+    overall: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundQuality:
+    """How a recording sounds, as far as it can be measured without a clean one beside it; None: it cannot.
+
+    Attributes:
+        noise_floor: level of the quietest parts, dBFS.
+        snr: level of the speech over the noise floor, dB.
+        loudness: integrated loudness, LUFS.
+        clipped: share of samples at full scale in runs, 0 to 1.
+        dnsmos: None unless the server measures it.
+    """
+
+    noise_floor: float | None
+    snr: float | None
+    loudness: float | None
+    clipped: float
+    dnsmos: Dnsmos | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MediaInfo:
     """True values of the file that was written.
 
@@ -115,6 +202,10 @@ class MediaInfo:
         size: bytes of the file.
         format_name: container, FFmpeg's name.
         codec_name: codec, FFmpeg's name.
+        video: whether it has a video stream beside the audio.
+        before: quality of the input; None where it was not measured.
+        after: quality of the result; None as above.
+        md5: of the file's bytes, hex; None until it is stored, and for jobs of versions that did not note it.
     """
 
     duration: float
@@ -123,6 +214,15 @@ class MediaInfo:
     size: int
     format_name: str
     codec_name: str
+    video: bool = False
+    before: SoundQuality | None = None
+    after: SoundQuality | None = None
+    md5: str | None = None
+
+    @property
+    def bitrate(self) -> float:
+        """Of the whole file, bits per second."""
+        return self.size * 8 / self.duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

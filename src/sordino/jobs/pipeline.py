@@ -8,14 +8,14 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, NoReturn
 
 import structlog
 
 from sordino import errors
 from sordino.domain.bucket import StoredObject
-from sordino.domain.job import AudioFormat, Job, JobState, Outcome
+from sordino.domain.job import AudioFormat, Job, JobState, MediaInfo, Outcome
 from sordino.domain.ports import (
     BlobNotFoundError,
     BlobStoreError,
@@ -32,7 +32,14 @@ from sordino.storage.objects import ObjectStore, Upload
 
 log = structlog.get_logger(__name__)
 
-CONTENT_TYPES = {AudioFormat.WAV: "audio/wav", AudioFormat.MP3: "audio/mpeg", AudioFormat.M4A: "audio/mp4"}
+CONTENT_TYPES = {
+    AudioFormat.WAV: "audio/wav",
+    AudioFormat.MP3: "audio/mpeg",
+    AudioFormat.M4A: "audio/mp4",
+    AudioFormat.FLAC: "audio/flac",
+    AudioFormat.OPUS: "audio/ogg",
+}
+VIDEO_CONTENT_TYPE = "video/mp4"
 CHUNK = 1 << 20
 PROGRESS_SECONDS = 1.0
 LONGEST_OUTAGE_PAUSE = 60.0
@@ -116,7 +123,7 @@ class Pipeline:
         async with _nameless_file() as source, _nameless_file() as target:
             await self.fetch(job, source)
             result = await self.convert(job, source, target)
-            stored = await self.store(job, target)
+            stored = await self.store(job, target, result.info)
             await self.finish(job, stored, result)
 
     async def fetch(self, job: Job, source: BinaryIO) -> None:
@@ -158,13 +165,13 @@ class Pipeline:
             writer.cancel()
             await asyncio.gather(work, writer, return_exceptions=True)
 
-    async def store(self, job: Job, target: BinaryIO) -> StoredObject:
+    async def store(self, job: Job, target: BinaryIO, info: MediaInfo) -> StoredObject:
         """Write the result's bytes; nobody sees them until ``finish`` writes the row."""
         output = job.operation.output
         upload = Upload(
             bucket=output.bucket,
             key=output.object,
-            content_type=CONTENT_TYPES[job.operation.noise_reduction.format],
+            content_type=VIDEO_CONTENT_TYPE if info.video else CONTENT_TYPES[job.operation.noise_reduction.format],
         )
         return await self.objects.write_blob(upload, _chunks(target))
 
@@ -174,7 +181,9 @@ class Pipeline:
         Raises:
             SupersededError: another attempt runs or has ended the job; nothing was written.
         """
-        outcome = Outcome(state=JobState.SUCCESS, message=result.note, media_info=result.info)
+        # The ETag of an object that was written in one piece is its MD5.
+        info = replace(result.info, md5=stored.etag)
+        outcome = Outcome(state=JobState.SUCCESS, message=result.note, media_info=info)
         async with self.database.transaction() as tx:
             if not await tx.jobs.finish(job.job_id, job.attempt, outcome, self.clock.now()):
                 raise SupersededError

@@ -2,28 +2,36 @@
 
 Source: "Submit an audio noise reduction job" of Cloud Infinite, and what the official SDKs send. Unknown elements are
 ignored, the order of elements is free, and an empty element counts as absent. What the protocol has and this version
-does not offer is refused, never ignored.
+does not offer is refused, never ignored. The elements of NoiseReduction other than its Format and rate are extensions
+of ours (docs/how-to/choose-the-sound.md).
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TypeVar
 
 from sordino.domain.bucket import MAX_KEY_BYTES, split_bucket
 from sordino.domain.job import (
     JOB_LEVELS,
+    KEEP,
+    LOUDNESS_RANGE,
     MAX_JOB_IDS_PER_QUERY,
     MAX_USER_DATA,
     QUEUE_TYPE,
     SAMPLE_RATES,
+    STRENGTHS,
     TAG,
     AudioFormat,
+    Channels,
     JobRequest,
+    Loudness,
     NoiseReduction,
     Operation,
     Output,
     RateSpelling,
+    loudness,
 )
 from sordino.errors import INVALID_ARGUMENT, INVALID_CONTENT, NOT_IMPLEMENTED
 from sordino.wire import xml
@@ -35,6 +43,7 @@ MAX_JOB_ID = 128
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
 _QUEUE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _USER_DATA = re.compile(rf"[ -~]{{1,{MAX_USER_DATA}}}")
+_LUFS = re.compile(r"-[1-9][0-9]?(\.[0-9]{1,2})?")
 
 _T = TypeVar("_T")
 
@@ -81,9 +90,16 @@ class _Part:
         word = self.checked(name, options.__contains__, f"one of {', '.join(options)}")
         return None if word is None else options[word]
 
+    def whole(self, name: str, legal: range, unit: str) -> int | None:
+        """The child's whole number; None when it is absent."""
+        options = frozenset(map(str, legal))
+        word = self.checked(name, options.__contains__, f"a whole number from {legal[0]} to {legal[-1]}, {unit}")
+        return None if word is None else int(word)
+
     def refuse(self, name: str, what: str) -> None:
-        """Answer NotImplemented when the child is there."""
-        if self.find(name) is not None:
+        """Answer NotImplemented when the child is there and not blank."""
+        part = self.find(name)
+        if part is not None and (part.element.children or part.element.text.strip()):
             raise NOT_IMPLEMENTED(f"{self.path}.{name}: {what} not offered yet by this version; leave it out.")
 
     def _required(self, name: str, value: _T | None, hint: str) -> _T:
@@ -92,8 +108,12 @@ class _Part:
         return value
 
 
-def parse_job(body: bytes) -> JobRequest:
+def parse_job(body: bytes, models: Collection[str]) -> JobRequest:
     """Read the body of ``POST /jobs``.
+
+    Args:
+        body: the document.
+        models: names of the engines that a job may choose from.
 
     Raises:
         ServiceError: ``MissingContent`` without a body, ``InvalidContent`` for what is no XML of root ``Request`` or
@@ -110,7 +130,7 @@ def parse_job(body: bytes) -> JobRequest:
     _refuse_callbacks(request)
     return JobRequest(
         input_object=_input_object(request.need("Input")),
-        operation=_operation(operation),
+        operation=_operation(operation, models),
         queue_id=request.checked("QueueId", _QUEUE_ID.fullmatch, "the id of a queue of this bucket, or leave it out"),
     )
 
@@ -165,28 +185,64 @@ def _input_object(part: _Part) -> str:
     return key
 
 
-def _operation(part: _Part) -> Operation:
+def _operation(part: _Part, models: Collection[str]) -> Operation:
     part.refuse("TemplateId", "templates are")
     return Operation(
-        noise_reduction=_noise_reduction(part.find("NoiseReduction")),
+        noise_reduction=_noise_reduction(part.find("NoiseReduction"), models),
         output=_output(part.need("Output")),
         user_data=_user_data(part.find("UserData")),
         job_level=part.choice("JobLevel", JOB_LEVELS),
     )
 
 
-def _noise_reduction(part: _Part | None) -> NoiseReduction:
-    """The order, with the protocol's defaults; the rate may be spelled in both ways if both say the same."""
+def _noise_reduction(part: _Part | None, models: Collection[str]) -> NoiseReduction:
+    """The order, with the protocol's defaults."""
     if part is None:
         return NoiseReduction()
+    part.refuse("Dereverb", "the removal of reverberation is")
+    form = part.choice("Format", AudioFormat) or NoiseReduction().format
+    spelling, rate = _rate(part, form)
+    return NoiseReduction(
+        format=form,
+        sample_rate=rate,
+        spelling=spelling,
+        model=part.choice("Model", models),
+        strength=part.whole("Strength", STRENGTHS, "dB"),
+        channels=part.choice("Channels", Channels),
+        loudness=_loudness(part),
+        video=_video(part, form),
+    )
+
+
+def _rate(part: _Part, form: AudioFormat) -> tuple[RateSpelling, int]:
+    """The rate in Hz and its spelling; both spellings may be there if they say the same."""
     rates = {spelling: part.choice(spelling.value, SAMPLE_RATES) for spelling in RateSpelling}
     given = {spelling: rate for spelling, rate in rates.items() if rate is not None}
     if len(set(given.values())) > 1:
         raise INVALID_ARGUMENT(f"{part.path} has a SampleRate and a different Samplerate; give one of them.")
     spelling, rate = next(iter(given.items()), (RateSpelling.JOB, NoiseReduction().sample_rate))
-    return NoiseReduction(
-        format=part.choice("Format", AudioFormat) or NoiseReduction().format, sample_rate=rate, spelling=spelling
-    )
+    if rate not in form.sample_rates:
+        legal = ", ".join(map(str, form.sample_rates))
+        raise INVALID_ARGUMENT(f"{part.path}.{spelling} is '{rate}'; with Format {form} use one of {legal}.")
+    return spelling, rate
+
+
+def _loudness(part: _Part) -> Loudness | None:
+    low, high = LOUDNESS_RANGE
+
+    def valid(word: str) -> bool:
+        return word == KEEP or (_LUFS.fullmatch(word) is not None and low <= Decimal(word) <= high)
+
+    word = part.checked("Loudness", valid, f"a number from {low} to {high}, LUFS, with at most two decimals, or {KEEP}")
+    return None if word is None else loudness(word)
+
+
+def _video(part: _Part, form: AudioFormat) -> bool:
+    if part.choice("Video", (KEEP,)) is None:
+        return False
+    if not form.takes_video:
+        raise INVALID_ARGUMENT(f"{part.path}.Video is '{KEEP}'; use Format {AudioFormat.M4A} with it, or leave it out.")
+    return True
 
 
 def _output(part: _Part) -> Output:

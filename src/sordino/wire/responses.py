@@ -1,13 +1,25 @@
 """Domain values to reply bodies and to the times that bodies and headers carry."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import format_datetime
 from urllib.parse import quote
 
 from sordino.domain.bucket import Bucket, Listing, StoredObject
 from sordino.domain.identity import Account
-from sordino.domain.job import QUEUE_TYPE, TAG, Job, JobState, MediaInfo, NoiseReduction, Operation, Output
+from sordino.domain.job import (
+    KEEP,
+    QUEUE_TYPE,
+    TAG,
+    Dnsmos,
+    Job,
+    JobState,
+    MediaInfo,
+    NoiseReduction,
+    Operation,
+    Output,
+    SoundQuality,
+)
 from sordino.errors import ServiceError
 from sordino.wire import xml
 from sordino.wire.address import Service
@@ -161,6 +173,7 @@ def _operation(operation: Operation, info: MediaInfo | None) -> list[xml.Node]:
     ]
     if info is not None:
         children.append(("MediaInfo", _media_info(info)))
+        children += _media_result(operation.output, info)
     if operation.user_data is not None:
         children.append(("UserData", operation.user_data))
     if operation.job_level is not None:
@@ -169,7 +182,19 @@ def _operation(operation: Operation, info: MediaInfo | None) -> list[xml.Node]:
 
 
 def _noise_reduction(order: NoiseReduction) -> list[xml.Node]:
-    return [("Format", order.format), (order.spelling, order.sample_rate)]
+    extensions: Mapping[str, str | int | None] = {
+        "Model": order.model,
+        "Strength": order.strength,
+        "Channels": order.channels,
+        "Loudness": None if order.loudness is None else str(order.loudness),
+        "Video": KEEP if order.video else None,
+    }
+    return [("Format", order.format), (order.spelling, order.sample_rate), *_known(extensions)]
+
+
+def _known(children: "Mapping[str, xml.Content | None]") -> list[xml.Node]:
+    """The children that have a value."""
+    return [(name, content) for name, content in children.items() if content is not None]
 
 
 def _output(output: Output) -> list[xml.Node]:
@@ -177,7 +202,7 @@ def _output(output: Output) -> list[xml.Node]:
 
 
 def _media_info(info: MediaInfo) -> list[xml.Node]:
-    """The members of the media jobs' MediaInfo that are known of the written file; durations in seconds."""
+    """The members of the media jobs' MediaInfo that are known of the written file; seconds, and kbit/s as CI has it."""
     duration = f"{info.duration:.6f}"
     audio: list[xml.Node] = [
         ("Index", 0),
@@ -187,12 +212,55 @@ def _media_info(info: MediaInfo) -> list[xml.Node]:
         ("Duration", duration),
     ]
     container: list[xml.Node] = [
-        ("NumStream", 1),
+        ("NumStream", 2 if info.video else 1),
         ("FormatName", info.format_name),
         ("Duration", duration),
+        ("Bitrate", f"{info.bitrate / 1000:.6f}"),
         ("Size", info.size),
     ]
     return [("Format", container), ("Stream", [("Audio", audio)])]
+
+
+def _media_result(output: Output, info: MediaInfo) -> list[xml.Node]:
+    """The media jobs' MediaResult, and in it our Quality, which clients that do not know it skip."""
+    if info.md5 is None:
+        return []
+    checksum = [("ObjectName", output.object), ("Md5", info.md5)]
+    place: list[xml.Node] = [
+        ("Bucket", output.bucket),
+        ("Region", output.region),
+        ("ObjectName", output.object),
+        ("Md5Info", checksum),
+    ]
+    sides = {"Before": _quality(info.before), "After": _quality(info.after)}
+    measured: list[xml.Node] = [("Quality", _known(sides))] if any(sides.values()) else []
+    return [("MediaResult", [("OutputFile", place), *measured])]
+
+
+def _quality(sound: SoundQuality | None) -> list[xml.Node] | None:
+    """What was measured, in dBFS, dB, LUFS, and as a share of 1."""
+    if sound is None:
+        return None
+    return _known(
+        {
+            "NoiseFloor": _decibels(sound.noise_floor),
+            "Snr": _decibels(sound.snr),
+            "Loudness": _decibels(sound.loudness),
+            "Clipped": f"{sound.clipped:.6f}",
+            "Dnsmos": _dnsmos(sound.dnsmos),
+        }
+    )
+
+
+def _decibels(level: float | None) -> str | None:
+    return None if level is None else f"{level:z.2f}"
+
+
+def _dnsmos(scores: Dnsmos | None) -> list[xml.Node] | None:
+    if scores is None:
+        return None
+    named = {"Signal": scores.signal, "Background": scores.background, "Overall": scores.overall}
+    return [(name, f"{score:.2f}") for name, score in named.items()]
 
 
 def _contents(stored: StoredObject, key: str, owner: str) -> list[xml.Node]:

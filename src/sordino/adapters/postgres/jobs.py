@@ -1,8 +1,10 @@
 """Rows of jobs in PostgreSQL."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from psycopg.errors import ForeignKeyViolation
@@ -12,6 +14,8 @@ from psycopg.types.json import Jsonb
 from sordino.adapters.postgres.session import Connection
 from sordino.domain.job import (
     AudioFormat,
+    Channels,
+    Dnsmos,
     Job,
     JobState,
     MediaInfo,
@@ -20,6 +24,8 @@ from sordino.domain.job import (
     Outcome,
     Output,
     RateSpelling,
+    SoundQuality,
+    loudness,
     sources,
 )
 from sordino.errors import NO_SUCH_BUCKET
@@ -161,7 +167,12 @@ def _sources(target: JobState) -> Sequence[str]:
 
 
 def _media_info(info: MediaInfo | None) -> Jsonb | None:
-    return None if info is None else Jsonb(asdict(info))
+    return None if info is None else _jsonb(asdict(info))
+
+
+def _jsonb(value: Mapping[str, Any]) -> Jsonb:
+    """A JSON object; decimals are text in it, so that they come back with the digits they had."""
+    return Jsonb(value, dumps=partial(json.dumps, default=str))
 
 
 def _row(job: Job) -> dict[str, Any]:
@@ -171,7 +182,7 @@ def _row(job: Job) -> dict[str, Any]:
         "region": job.region,
         "queue_id": job.queue_id,
         "input_object": job.input_object,
-        "operation": Jsonb(asdict(job.operation)),
+        "operation": _jsonb(asdict(job.operation)),
         "created_at": job.created_at,
         "state": job.state.value,
         "started_at": job.started_at,
@@ -191,20 +202,43 @@ def _job(row: DictRow) -> Job:
             **row,
             "operation": _operation(row["operation"]),
             "state": JobState(row["state"]),
-            "media_info": MediaInfo(**info) if info else None,
+            "media_info": _loaded_info(info) if info else None,
         }
     )
 
 
-def _operation(stored: dict[str, Any]) -> Operation:
-    order = stored["noise_reduction"]
+def _loaded_info(stored: Mapping[str, Any]) -> MediaInfo:
+    """Rows of earlier versions lack ``before``, ``after`` and ``md5``."""
+    sides = {name: _loaded_quality(stored.get(name)) for name in ("before", "after")}
+    return MediaInfo(**{**stored, **sides})
+
+
+def _loaded_quality(stored: Mapping[str, Any] | None) -> SoundQuality | None:
+    if stored is None:
+        return None
+    scores = stored["dnsmos"]
+    return SoundQuality(**{**stored, "dnsmos": Dnsmos(**scores) if scores else None})
+
+
+def _operation(stored: Mapping[str, Any]) -> Operation:
     return Operation(
-        noise_reduction=NoiseReduction(
-            format=AudioFormat(order["format"]),
-            sample_rate=order["sample_rate"],
-            spelling=RateSpelling(order["spelling"]),
-        ),
+        noise_reduction=_noise_reduction(stored["noise_reduction"]),
         output=Output(**stored["output"]),
         user_data=stored["user_data"],
         job_level=stored["job_level"],
+    )
+
+
+def _noise_reduction(stored: Mapping[str, Any]) -> NoiseReduction:
+    """Rows of earlier versions have the first three values alone."""
+    channels, asked = stored.get("channels"), stored.get("loudness")
+    return NoiseReduction(
+        format=AudioFormat(stored["format"]),
+        sample_rate=stored["sample_rate"],
+        spelling=RateSpelling(stored["spelling"]),
+        model=stored.get("model"),
+        strength=stored.get("strength"),
+        channels=None if channels is None else Channels(channels),
+        loudness=None if asked is None else loudness(asked),
+        video=stored.get("video", False),
     )
