@@ -15,6 +15,7 @@ from sordino.api import operations
 from sordino.api.object_headers import NOT_YET
 from sordino.api.operations import CI_OPERATIONS, COS_OPERATIONS, SUBRESOURCES, Operation, Resource
 from sordino.cli import app
+from sordino.domain.job import KEEP, LOUDNESS_RANGE, STRENGTHS, AudioFormat, Channels
 from sordino.errors import ErrorKind
 from sordino.settings import Settings
 
@@ -46,6 +47,49 @@ ELEMENTS_NOT_YET: Final = (
     "CallBack",
     "CallBackMqConfig",
     "CallBackKafkaConfig",
+)
+
+# Elements of Request.Operation.NoiseReduction that the protocol does not have: values, default, meaning.
+EXTENSIONS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "Format": (
+        f"besides the protocol's: `{AudioFormat.FLAC}`, `{AudioFormat.OPUS}` (in Ogg)",
+        f"`{AudioFormat.WAV}`",
+        f"FLAC takes all the rates, Opus {', '.join(map(str, AudioFormat.OPUS.sample_rates))} Hz.",
+    ),
+    "Model": (
+        "name of an installed engine",
+        "`SORDINO_DENOISER`",
+        "The engine that removes the noise; a name that is none is refused with the list of them.",
+    ),
+    "Strength": (
+        f"whole number, {STRENGTHS[0]} to {STRENGTHS[-1]}, dB",
+        f"`{STRENGTHS[-1]}`",
+        f"The most that is taken from any sound: {STRENGTHS[0]} passes all through, {STRENGTHS[-1]} sets no limit.",
+    ),
+    "Channels": (
+        f"`{Channels.MIX}` or `{Channels.KEEP}`",
+        f"`{Channels.MIX}`",
+        "One channel with what was heard in any, or all of them with one common gain.",
+    ),
+    "Loudness": (
+        f"number, {LOUDNESS_RANGE[0]} to {LOUDNESS_RANGE[1]}, LUFS, at most two decimals; or `{KEEP}`",
+        "as the engine gives it",
+        f"Loudness of the result (EBU R128), its true peak at most -1 dBTP; `{KEEP}`: speech as loud as in the input.",
+    ),
+    "Video": (
+        f"`{KEEP}`, with Format `{AudioFormat.M4A}` only",
+        "no video",
+        "Carry the input's video stream over untouched.",
+    ),
+}
+
+EXTENSIONS_TEXT: Final = (
+    "These elements of `Operation.NoiseReduction` are our choice: the protocol does not have them. Each may be left "
+    "out, and what is sent is echoed. [Choose the sound](../how-to/choose-the-sound.md) shows them at work."
+)
+QUALITY_TEXT: Final = (
+    "Our choice, too, is `Operation.MediaResult.Quality` in the reply of a job that succeeded, beside the `MediaInfo` "
+    "and `MediaResult.OutputFile` of the media jobs. `Dereverb` is refused with `NotImplemented`: it is not offered."
 )
 
 
@@ -161,6 +205,9 @@ def coverage_page() -> str:
                 _table(heads, ci),
                 "In `POST /jobs` these elements are *not yet* answered: " + _list(ELEMENTS_NOT_YET) + "; "
                 "a `CallBack` of `no` is fine. The other elements of the document are checked, done and echoed.",
+                EXTENSIONS_TEXT,
+                _table(("Element", "Values", "Default", "Meaning"), _extension_rows()),
+                QUALITY_TEXT,
                 "## COS",
                 _table(heads, cos),
                 "These sub-resources are *not yet* answered: " + _list(sorted(SUBRESOURCES, key=str.lower), "?") + ".",
@@ -168,6 +215,10 @@ def coverage_page() -> str:
             )
         ),
     )
+
+
+def _extension_rows() -> Iterable[Sequence[str]]:
+    return [(f"`{name}`", *described) for name, described in EXTENSIONS.items()]
 
 
 def _answered(operation: Operation) -> str:

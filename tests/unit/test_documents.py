@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from generate_reference import ELEMENTS_NOT_YET, PAGES, stale, write
-from sordino.errors import NOT_IMPLEMENTED, ServiceError
+from generate_reference import ELEMENTS_NOT_YET, EXTENSIONS, PAGES, stale, write
+from sordino.errors import INVALID_ARGUMENT, NOT_IMPLEMENTED, ServiceError
 from sordino.wire.requests import parse_job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +87,21 @@ def test_elements_said_to_come_later_are_refused(path):
     with pytest.raises(ServiceError) as refusal:
         parse_job(body.format(parts.pop(""), **parts).encode(), MODELS)
     assert refusal.value.code == NOT_IMPLEMENTED.code
+
+
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_extensions_are_told(name):
+    """An element of ours is in the coverage page and the how-to, and a wrong value of it is refused, not ignored."""
+    order = f"<NoiseReduction><{name}>wrong</{name}></NoiseReduction>"
+    body = (
+        "<Request><Tag>NoiseReduction</Tag><Input><Object>a.wav</Object></Input>"
+        f"<Operation>{OUTPUT}{order}</Operation></Request>"
+    )
+    with pytest.raises(ServiceError, match=f"NoiseReduction.{name} is 'wrong'; use ") as refusal:
+        parse_job(body.encode(), MODELS)
+    assert refusal.value.code == INVALID_ARGUMENT.code
+    assert f"| `{name}` |" in PAGES["api-coverage.md"]()
+    assert f"| `{name}` |" in (ROOT / "docs/how-to/choose-the-sound.md").read_text("utf-8")
 
 
 def test_elements_that_the_protocol_does_not_know_are_ignored():
