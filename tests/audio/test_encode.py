@@ -1,4 +1,4 @@
-"""Writing WAV, MP3 and M4A."""
+"""Writing WAV, MP3, M4A, FLAC and Opus."""
 
 import struct
 from pathlib import Path
@@ -11,10 +11,18 @@ from hypothesis import strategies as st
 
 from audio.sounds import error_db, lag, read_media, voice
 from sordino.audio.encode import open_output, to_int16
-from sordino.audio.order import SAMPLE_RATES, MediaFormat
+from sordino.audio.order import MediaFormat
+from sordino.audio.resample import Resampler
 
 # How far from the input the coded speech may be, dB; the voice's hiss is what lossy codecs drop first.
-ERRORS = {MediaFormat.WAV: -60, MediaFormat.MP3: -12, MediaFormat.M4A: -12}
+ERRORS = {
+    MediaFormat.WAV: -60,
+    MediaFormat.FLAC: -60,
+    MediaFormat.MP3: -12,
+    MediaFormat.M4A: -12,
+    MediaFormat.OPUS: -8,
+}
+FORMATS_AND_RATES = [(form, rate) for form in MediaFormat for rate in form.rates]
 
 
 def encoded(path: Path, samples: np.ndarray, rate: int, size: int = 5000) -> Path:
@@ -25,28 +33,37 @@ def encoded(path: Path, samples: np.ndarray, rate: int, size: int = 5000) -> Pat
     return path
 
 
-@pytest.mark.parametrize("rate", SAMPLE_RATES)
-@pytest.mark.parametrize("form", list(MediaFormat))
+def read_at(path: Path, rate: int) -> np.ndarray:
+    """All samples, (samples, channels), at ``rate``; Opus always decodes to 48 kHz."""
+    decoded, decoded_rate = read_media(path)
+    assert decoded_rate == (48000 if path.suffix == ".opus" else rate)
+    resampler = Resampler(decoded_rate, rate, decoded.shape[1])
+    return np.concatenate((resampler.push(decoded), resampler.flush()))
+
+
+@pytest.mark.parametrize(("form", "rate"), FORMATS_AND_RATES)
 def test_every_format_and_rate_keeps_length_and_place(form, rate, tmp_path):
     """Decoded again, the file holds as many samples as were written, each in its place."""
     speech = voice(2.0, rate)[: 2 * rate - 131]
-    decoded, decoded_rate = read_media(encoded(tmp_path / f"speech.{form}", speech[:, None], rate))
-    assert decoded_rate == rate
+    decoded = read_at(encoded(tmp_path / f"speech.{form}", speech[:, None], rate), rate)
     assert decoded.shape == (len(speech), 1)
     assert lag(decoded[:, 0], speech) == 0
     assert error_db(speech, decoded[:, 0]) < ERRORS[form]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(length=st.integers(1, 5000), form=st.sampled_from(MediaFormat), rate=st.sampled_from(SAMPLE_RATES))
-@example(length=2886, form=MediaFormat.MP3, rate=16000)  # LAME ends with a frame of nothing but padding
-@example(length=1, form=MediaFormat.M4A, rate=16000)
-@example(length=1, form=MediaFormat.WAV, rate=16000)
-def test_any_length_is_kept(form, length, rate, tmp_path):
+@given(length=st.integers(1, 5000), form_and_rate=st.sampled_from(FORMATS_AND_RATES))
+@example(length=2886, form_and_rate=(MediaFormat.MP3, 16000))  # LAME ends with a frame of nothing but padding
+@example(length=1, form_and_rate=(MediaFormat.M4A, 16000))
+@example(length=1, form_and_rate=(MediaFormat.WAV, 16000))
+@example(length=1, form_and_rate=(MediaFormat.OPUS, 8000))
+@example(length=1, form_and_rate=(MediaFormat.FLAC, 8000))
+def test_any_length_is_kept(length, form_and_rate, tmp_path):
     """Files are as long as asked, to the sample, also where that is less than a codec's frame."""
+    form, rate = form_and_rate
     assume(form is not MediaFormat.MP3 or length >= 80)
     path = encoded(tmp_path / f"short.{form}", voice(5000 / rate, rate)[:length, None], rate)
-    assert len(read_media(path)[0]) == length
+    assert len(read_at(path, rate)) == length
 
 
 @pytest.mark.parametrize("form", list(MediaFormat))
@@ -96,24 +113,29 @@ def test_m4a_can_start_before_it_has_arrived(tmp_path):
     assert 0 < data.find(b"moov") < data.find(b"mdat")
 
 
-@pytest.mark.parametrize(("form", "codec"), [("wav", "pcm_s16le"), ("mp3", "mp3float"), ("m4a", "aac")])
+@pytest.mark.parametrize(
+    ("form", "codec"),
+    [("wav", "pcm_s16le"), ("mp3", "mp3float"), ("m4a", "aac"), ("flac", "flac"), ("opus", "opus")],
+)
 def test_any_reader_finds_the_codec(form, codec, tmp_path):
     """FFmpeg by itself finds the codec, one channel and the duration."""
     path = encoded(tmp_path / f"a.{form}", voice(3.0, 24000)[:, None], 24000)
     with av.open(path) as container:
         (stream,) = container.streams
-        assert (stream.codec.name, stream.rate, stream.channels) == (codec, 24000, 1)
-        assert float(stream.duration * stream.time_base) == pytest.approx(3.0, abs=0.001)
+        assert (stream.codec.name, stream.rate, stream.channels) == (codec, 48000 if form == "opus" else 24000, 1)
+        assert float(stream.duration * stream.time_base) == pytest.approx(3.0, abs=0.01)
 
 
-@pytest.mark.parametrize(("rate", "channels"), [(22050, 1), (0, 1), (16000, 0), (16000, 3)])
-def test_what_cannot_be_written_is_refused(rate, channels, tmp_path):
+@pytest.mark.parametrize(
+    ("form", "rate", "channels"), [("wav", 22050, 1), ("wav", 0, 1), ("flac", 16000, 0), ("opus", 44100, 1)]
+)
+def test_what_makes_no_sense_is_refused(form, rate, channels, tmp_path):
     """Other rates and numbers of channels raise before anything is written."""
     path = tmp_path / "a.wav"
     with (
         path.open("w+b") as file,
         pytest.raises(ValueError, match="cannot write"),
-        open_output(file, MediaFormat.WAV, rate, channels),
+        open_output(file, MediaFormat(form), rate, channels),
     ):
         pytest.fail("it was opened")
     assert path.stat().st_size == 0

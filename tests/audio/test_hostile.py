@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audio.sounds import voice, write_media
-from sordino.audio.decode import CONTAINERS, open_input
+from sordino.audio.containers import CONTAINERS
+from sordino.audio.decode import open_input
 from sordino.audio.errors import MediaError, MediaReason
 
 

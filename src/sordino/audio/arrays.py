@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sordino.audio.blocks import Block
-from sordino.audio.decode import MAX_CHANNELS, RATES
 from sordino.audio.encode import to_int16
+from sordino.audio.frames import MAX_CHANNELS, RATES
 from sordino.audio.resample import Resampler
 from sordino.denoisers import load
 

@@ -1,62 +1,41 @@
 """From the bytes of a media file to blocks of samples, with FFmpeg's libraries through PyAV.
 
-The input is hostile until proven otherwise. FFmpeg sees only a nameless stream of bytes, may choose among the
-whitelisted containers and audio decoders, and has no way to open anything else. Claimed durations decide nothing but
-the wording of a note.
+Claimed durations decide nothing but the wording of a note.
 """
 
-import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
+from functools import cached_property
 from itertools import chain
-from typing import Any, BinaryIO, NoReturn, Protocol
+from typing import BinaryIO, Protocol
 
 import av
 import av.error
-import numpy as np
-from av.audio.frame import AudioFrame, format_dtypes
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
 from av.packet import Packet
 
+from sordino.audio.alignment import untold_delay
 from sordino.audio.blocks import Block
-from sordino.audio.channels import Downmix
-from sordino.audio.errors import MediaError, MediaReason
-from sordino.audio.resample import Resampler
-
-CONTAINERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,dtshd,eac3,flac,flv,ircam,loas,matroska,mov,mp3,mpc,mpc8,"
-    "mpeg,mpegts,mxf,nistsphere,ogg,oma,rm,sox,tak,tta,voc,w64,wav,wv"
+from sordino.audio.containers import (
+    check_head,
+    ends,
+    ogg_cut_off,
+    open_container,
+    too_large,
+    undecodable,
+    unreadable,
+    without_sizes,
 )
-"""FFmpeg demuxers that read audio from the file alone; none of them follows references.
+from sordino.audio.errors import MediaError, MediaReason
+from sordino.audio.frames import Adapter, Piece, pieces
+from sordino.audio.tags import clean_tags
+from sordino.audio.video import VideoCopy, find_video
 
-CRI ADX is missing because FFmpeg 8.1 divides by zero on damaged files of it.
-"""
-
-RATES = range(100, 1_000_001)
-"""Sample rates accepted, Hz."""
-
-MAX_CHANNELS = 64
 READABLE_SECONDS = 1.0
 """A damaged file must hold more audio than this to be worth processing."""
-
-AMR_LOOK_AHEAD = {"amrnb": 40, "amrwb": 95, "libopencore_amrnb": 40, "libopencore_amrwb": 95}
-"""Samples by which a raw AMR stream comes late, as its containers cannot tell: the encoder's look-ahead of 5 ms
-(3GPP TS 26.090 and 26.190), for AMR-WB with the delay of its resampling filters."""
-
-_DESCRIPTION = re.compile(
-    rb"""\s*( \#EXTM3U | ffconcat\ version | v=0\r?\n | \[playlist\]
-        | (<\?xml[^>]*>\s*)? <(MPD|SmoothStreamingMedia|playlist|asx)\b )""",
-    re.IGNORECASE | re.VERBOSE,
-)
-# PyAV before 19 raises on tags that are no UTF-8 unless told otherwise; from 19 on it has no such argument, nor need.
-_TOLERANT: Mapping[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-_SCALES: Mapping[str, float] = {"uint8": 2.0**7, "int16": 2.0**15, "int32": 2.0**31}
 
 
 class Source(Protocol):
@@ -73,6 +52,21 @@ class Source(Protocol):
     @property
     def channels(self) -> int:
         """Channels of all blocks: those of the first decoded frame."""
+        ...
+
+    @property
+    def layout(self) -> str:
+        """FFmpeg's name of the channel layout of the first decoded frame, such as ``stereo``."""
+        ...
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """What the recording is called: title, artist and other names of `sordino.audio.tags`, safe to write."""
+        ...
+
+    @property
+    def video(self) -> VideoCopy | None:
+        """The first video stream, to be given to `sordino.audio.encode.open_output`; covers and stills are none."""
         ...
 
     @property
@@ -93,8 +87,9 @@ def open_input(file: BinaryIO, *, max_seconds: float = float("inf")) -> Iterator
     """Open the audio of a media file.
 
     Of several audio streams it takes the one marked as default, else the one FFmpeg holds for the best. The audio
-    starts with its own first sample: an encoder's priming is removed as far as the container tells of it, and a start
-    later than the video's is not filled with silence. Cover pictures and video are never decoded.
+    starts with its own first sample: an encoder's priming is removed, by what the container tells or else by what is
+    known of the codec (`sordino.audio.alignment`), and a start later than the video's is not filled with silence. Cover
+    pictures and video are never decoded.
 
     A damaged file yields what can be read when that is more than a second, with a `Source.note`.
 
@@ -106,64 +101,17 @@ def open_input(file: BinaryIO, *, max_seconds: float = float("inf")) -> Iterator
         MediaError: UNSUPPORTED, REFUSED, NO_AUDIO, EMPTY or RESOURCE at once; also UNSUPPORTED, RESOURCE and TOO_LONG
             while iterating.
     """
-    head, tail = _ends(file)
-    _check_head(head)
-    try:
-        container = av.open(
-            _Nameless(file),
-            "r",
-            options={
-                "format_whitelist": CONTAINERS,
-                "protocol_whitelist": "none",
-                "codec_whitelist": _audio_decoders(),
-            },
-            io_open=_refuse_resource,
-            **_TOLERANT,
-        )
-    except av.error.MemoryError as error:
-        raise _too_large() from error
-    except av.error.FFmpegError as error:
-        raise _unreadable() from error
-    with container:
+    head, tail = ends(file)
+    check_head(head)
+    with open_container(file) as container:
         yield _Decoder(
+            file,
             container,
             _audio_stream(container),
             max_seconds,
-            open_ended=_without_sizes(head),
-            cut_off=_ogg_cut_off(head, tail),
+            open_ended=without_sizes(head),
+            cut_off=ogg_cut_off(head, tail),
         )
-
-
-def _ends(file: BinaryIO) -> tuple[bytes, bytes]:
-    """The first KiB and the last 64 KiB, which hold the last page of an Ogg file."""
-    file.seek(0)
-    head = file.read(1024)
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 2**16))
-    tail = file.read()
-    file.seek(0)
-    return head, tail
-
-
-class _Nameless:
-    """A file without a name: FFmpeg can neither guess by it nor look beside it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.read = file.read
-        self.seek = file.seek
-        self.tell = file.tell
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Piece:
-    """The samples of one frame, and how many there should be by its duration."""
-
-    rate: int
-    block: Block
-    stated: int
-
-    def cut(self) -> "_Piece":
-        return replace(self, block=self.block[: self.stated]) if self.stated > 0 else self
 
 
 class _Decoder:
@@ -171,6 +119,7 @@ class _Decoder:
 
     def __init__(
         self,
+        file: BinaryIO,
         container: InputContainer,
         stream: AudioStream,
         max_seconds: float,
@@ -178,6 +127,7 @@ class _Decoder:
         open_ended: bool,
         cut_off: bool,
     ) -> None:
+        self._file = file
         self._container = container
         self._stream = stream
         self._max_seconds = max_seconds
@@ -186,16 +136,24 @@ class _Decoder:
         self._seconds = Fraction(0)
         self._damaged = False
         self._position = 0
-        self._rest = _primed(
-            _pieces(self._decode(), padded="mov" in container.format.name),
-            AMR_LOOK_AHEAD.get(stream.codec.name, 0) if container.format.name == "amr" else 0,
-        )
+        self._priming: int | None = 0
+        self._rest = self._primed(pieces(self._decode(), padded="mov" in container.format.name))
         first = next(self._rest, None)
         if first is None:
             raise self._nothing_decoded()
         self._first = first
         self.rate = first.rate
         self.channels = first.block.shape[1]
+        self.layout = first.layout
+
+    @cached_property
+    def tags(self) -> Mapping[str, str]:
+        return clean_tags((self._container.metadata, self._stream.metadata))
+
+    @cached_property
+    def video(self) -> VideoCopy | None:
+        stream = find_video(self._container)
+        return None if stream is None else VideoCopy(self._file, stream, self._first.time)
 
     @property
     def fraction(self) -> float:
@@ -211,17 +169,17 @@ class _Decoder:
         return ""
 
     def __iter__(self) -> Iterator[Block]:
-        adapter = _Adapter(self.rate, self.channels, self.rate, self.channels)
+        adapter = Adapter(self.rate, self.channels, self.rate, self.channels)
         for piece in chain((self._first,), self._rest):
             self._count(Fraction(len(piece.block), piece.rate))
             kind = (piece.rate, piece.block.shape[1])
             if kind != adapter.kind:
                 yield adapter.flush()
-                adapter = _Adapter(*kind, self.rate, self.channels)
+                adapter = Adapter(*kind, self.rate, self.channels)
             yield adapter.push(piece.block)
         yield adapter.flush()
         if self._damaged and self._seconds <= READABLE_SECONDS:
-            raise _unreadable()
+            raise unreadable()
 
     def _count(self, seconds: Fraction) -> None:
         self._seconds += seconds
@@ -231,15 +189,25 @@ class _Decoder:
                 f"The audio is longer than the {self._max_seconds:g} s allowed; split it into shorter files.",
             )
 
+    def _primed(self, all_pieces: Iterator[Piece]) -> Iterator[Piece]:
+        """The pieces without the priming, which is known once the first of them is there."""
+        for piece in all_pieces:
+            dropped = len(piece.block) if self._priming is None else min(self._priming, len(piece.block))
+            self._priming = 0 if self._priming is None else self._priming - dropped
+            if dropped < len(piece.block):
+                yield piece.without(dropped) if dropped else piece
+
     def _decode(self) -> Iterator[AudioFrame]:
-        for packet in self._demux():
+        for number, packet in enumerate(self._demux()):
+            if number == 0:
+                self._priming = untold_delay(self._stream, packet)
             # FFmpeg marks a packet shorter than asked for; where no size is stated, the last one may be.
             self._damaged |= packet.is_corrupt and not self._open_ended
             self._position = max(self._position, packet.pos or 0)
             try:
                 frames = packet.decode()
             except av.error.MemoryError as error:
-                raise _too_large() from error
+                raise too_large() from error
             except av.error.FFmpegError:
                 self._damaged = True
                 continue
@@ -250,7 +218,7 @@ class _Decoder:
         try:
             yield from (packet for packet in self._container.demux(self._stream) if packet.stream_index == index)
         except av.error.MemoryError as error:
-            raise _too_large() from error
+            raise too_large() from error
         except av.error.FFmpegError:
             self._damaged = True
         except IndexError:
@@ -270,33 +238,8 @@ class _Decoder:
 
     def _nothing_decoded(self) -> MediaError:
         if self._damaged:
-            return _unreadable()
+            return unreadable()
         return MediaError(MediaReason.EMPTY, "The audio stream holds no samples.")
-
-
-class _Adapter:
-    """Brings frames of one kind to the rate and channels of the stream's first frame."""
-
-    def __init__(self, rate: int, channels: int, to_rate: int, to_channels: int) -> None:
-        self.kind = (rate, channels)
-        self._resampler = Resampler(rate, to_rate, channels)
-        self._downmix = None if channels == to_channels else Downmix(channels, to_rate)
-        self._to_channels = to_channels
-
-    def push(self, block: Block) -> Block:
-        return self._layout(self._resampler.push(block))
-
-    def flush(self) -> Block:
-        rest = self._layout(self._resampler.flush())
-        if self._downmix is None:
-            return rest
-        return np.concatenate((rest, self._spread(self._downmix.flush())))
-
-    def _layout(self, block: Block) -> Block:
-        return block if self._downmix is None else self._spread(self._downmix.push(block))
-
-    def _spread(self, mono: Block) -> Block:
-        return np.repeat(mono, self._to_channels, axis=1)
 
 
 def _audio_stream(container: InputContainer) -> AudioStream:
@@ -304,154 +247,13 @@ def _audio_stream(container: InputContainer) -> AudioStream:
     if stream is None:
         raise MediaError(MediaReason.NO_AUDIO, "The file holds no audio stream.")
     if not isinstance(stream, AudioStream) or stream.codec_context is None:
-        raise _undecodable()
+        raise undecodable()
     stream.codec_context.thread_count = 1
     try:
         # Not left to the first packet: PyAV forgets the decoder when it does not start.
         stream.codec_context.open(strict=False)
     except av.error.MemoryError as error:
-        raise _too_large() from error
+        raise too_large() from error
     except av.error.FFmpegError as error:
-        raise _undecodable() from error
+        raise undecodable() from error
     return stream
-
-
-def _pieces(frames: Iterator[AudioFrame], *, padded: bool) -> Iterator[_Piece]:
-    """The frames as samples; of a ``padded`` stream the last one ends where its duration says.
-
-    MP4 states by the duration of the last packet how much of it is not padding; FFmpeg leaves the cut to the caller.
-    """
-    packer = _Packer()
-    held = None
-    for frame in frames:
-        _check_kind(frame.rate, frame.layout.nb_channels)
-        if held is not None:
-            yield held
-        held = _Piece(rate=frame.rate, block=packer.samples(frame), stated=_stated_samples(frame))
-    if held is not None:
-        yield held.cut() if padded else held
-
-
-def _check_kind(rate: int, channels: int) -> None:
-    if rate not in RATES or channels > MAX_CHANNELS:
-        raise MediaError(
-            MediaReason.UNSUPPORTED,
-            f"The audio has {channels} channels at {rate} Hz; "
-            f"up to {MAX_CHANNELS} channels at {RATES[0]} to {RATES[-1]} Hz can be read.",
-        )
-
-
-def _primed(pieces: Iterator[_Piece], priming: int) -> Iterator[_Piece]:
-    """The pieces without the first ``priming`` samples."""
-    for piece in pieces:
-        dropped = min(priming, len(piece.block))
-        priming -= dropped
-        if dropped < len(piece.block):
-            yield replace(piece, block=piece.block[dropped:]) if dropped else piece
-
-
-def _stated_samples(frame: AudioFrame) -> int:
-    return round(frame.duration * (frame.time_base or Fraction(0)) * frame.rate)
-
-
-class _Packer:
-    """Turns frames into blocks: integers scaled by their full scale, NaN and infinities as 0."""
-
-    def __init__(self) -> None:
-        self._kind: tuple[str, str, int] | None = None
-        self._converter = av.AudioResampler()
-
-    def samples(self, frame: AudioFrame) -> Block:
-        return np.concatenate([_samples(packed) for packed in self._packed(frame)])
-
-    def _packed(self, frame: AudioFrame) -> list[AudioFrame]:
-        """The frame, converted to packed floats where PyAV cannot hand its samples to NumPy.
-
-        PyAV knows no 64-bit integers, and looks for the end of the list of planes in a null that is not there when the
-        planes are eight or more: it then reads memory that is not its own.
-        """
-        planes = frame.layout.nb_channels if frame.format.is_planar else 1
-        if frame.format.name in format_dtypes and planes < 8:
-            return [frame]
-        kind = (frame.format.name, frame.layout.name, frame.rate)
-        if kind != self._kind:
-            self._kind, self._converter = kind, av.AudioResampler(format="flt")
-        try:
-            return self._converter.resample(frame)
-        except av.error.FFmpegError as error:
-            raise _undecodable() from error
-
-
-def _samples(frame: AudioFrame) -> Block:
-    array = frame.to_ndarray()
-    table = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
-    scale = _SCALES.get(table.dtype.name)
-    if scale is None:
-        return np.nan_to_num(np.ascontiguousarray(table, np.float32), copy=True, nan=0.0, posinf=0.0, neginf=0.0)
-    offset = scale if table.dtype == np.uint8 else 0.0
-    return ((np.ascontiguousarray(table).astype(np.float64) - offset) / scale).astype(np.float32)
-
-
-@cache
-def _audio_decoders() -> str:
-    return ",".join(name for name in sorted(av.codecs_available) if _decodes_audio(name))
-
-
-def _decodes_audio(name: str) -> bool:
-    try:
-        return av.Codec(name, "r").type == "audio"
-    except UnknownCodecError:  # known to FFmpeg as an encoder only
-        return False
-
-
-def _check_head(head: bytes) -> None:
-    """Name for what it is what FFmpeg could not open either, or what it may not."""
-    if not head:
-        raise MediaError(MediaReason.EMPTY, "The file is empty; it holds not a single byte.")
-    if _DESCRIPTION.match(head.lstrip(b"\xef\xbb\xbf")):
-        raise MediaError(
-            MediaReason.REFUSED, "The file is a playlist or stream description; use the media file it points to."
-        )
-    if _is_adx(head):
-        raise MediaError(MediaReason.UNSUPPORTED, "The format CRI ADX is not supported; convert it to WAV, MP3 or M4A.")
-
-
-def _is_adx(head: bytes) -> bool:
-    """Whether this is CRI ADX, which other demuxers would take for damaged files of theirs."""
-    end = int.from_bytes(head[2:4], "big") + 4
-    return head.startswith(b"\x80\x00") and head[end - 6 : end] == b"(c)CRI"
-
-
-def _without_sizes(head: bytes) -> bool:
-    """Whether a WAV file leaves its length open, as programs that write into a pipe do: it then ends where it ends."""
-    size = int.from_bytes(head[4:8], "little")
-    return head.startswith(b"RIFF") and not 0 < size < 0x7FFFFF00
-
-
-def _ogg_cut_off(head: bytes, tail: bytes) -> bool:
-    """Whether the last page of an Ogg file (RFC 3533, section 6) lacks the mark that ends a stream."""
-    last = tail.rfind(b"OggS")
-    return head.startswith(b"OggS") and not (last >= 0 and tail[last + 5 : last + 6] >= b"\x04")
-
-
-def _refuse_resource(url: str, flags: int, options: Mapping[str, str]) -> NoReturn:
-    raise PermissionError(f"a media file asked for another resource (flags {flags}, {len(options)} options): {url!r}")
-
-
-def _too_large() -> MediaError:
-    return MediaError(
-        MediaReason.RESOURCE, "The file asks for more memory than there is; convert it to WAV, MP3 or M4A."
-    )
-
-
-def _undecodable() -> MediaError:
-    return MediaError(
-        MediaReason.UNSUPPORTED, "The audio is in a codec that cannot be decoded; convert it to WAV, MP3 or M4A."
-    )
-
-
-def _unreadable() -> MediaError:
-    return MediaError(
-        MediaReason.UNSUPPORTED,
-        "The file is not audio or video of a known format, or is too damaged to read; convert it to WAV, MP3 or M4A.",
-    )

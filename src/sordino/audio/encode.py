@@ -3,172 +3,230 @@
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from types import MappingProxyType
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import av
+import av.error
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 
+from sordino.audio.alignment import SKIP, SKIP_LAYOUT
 from sordino.audio.blocks import Block
-from sordino.audio.order import SAMPLE_RATES, MediaFormat
+from sordino.audio.edits import trim_late_audio
+from sordino.audio.errors import MediaError, MediaReason
+from sordino.audio.formats import DETAILS, FormatDetails, channel_layout
+from sordino.audio.order import MediaFormat
+from sordino.audio.video import DAMAGED_VIDEO, VideoCopy, VideoTrack, check_readable
 
+_NO_TAGS: Mapping[str, str] = MappingProxyType({})
+_RIFF_BYTES = 2**32 - 2**10
+"""Most bytes of samples in a WAV file, whose sizes have 32 bits."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FormatDetails:
-    """How FFmpeg writes a format.
-
-    Attributes:
-        muxer: FFmpeg's name of the container to write.
-        codec_name: FFmpeg's name of the codec.
-        format_name: FFmpeg's name of the container when it is read.
-        encoder: FFmpeg's name of the encoder.
-        sample_format: FFmpeg's name of the samples the encoder takes.
-        options: options of the muxer.
-        bit_rates: bit/s for each channel by sample rate; empty where the format has none.
-    """
-
-    muxer: str
-    codec_name: str
-    format_name: str
-    encoder: str
-    sample_format: str
-    options: Mapping[str, str]
-    bit_rates: Mapping[int, int] = field(default_factory=dict)
-
-
-# Transparent for speech and about what the formats' own tools choose; MPEG-2.5 (8 and 12 kHz) allows no more in MP3.
-_BIT_RATES = MappingProxyType(
-    {8000: 32_000, 12000: 48_000, 16000: 64_000, 24000: 80_000, 32000: 96_000, 44100: 128_000, 48000: 128_000}
-)
-
-DETAILS: Mapping[MediaFormat, FormatDetails] = MappingProxyType(
-    {
-        # bitexact leaves the header at its 44 bytes, which is all that simple readers skip.
-        MediaFormat.WAV: FormatDetails(
-            muxer="wav",
-            codec_name="pcm_s16le",
-            format_name="wav",
-            encoder="pcm_s16le",
-            sample_format="s16",
-            options={"fflags": "+bitexact"},
-        ),
-        MediaFormat.MP3: FormatDetails(
-            muxer="mp3",
-            codec_name="mp3",
-            format_name="mp3",
-            encoder="libmp3lame",
-            sample_format="fltp",
-            options={},
-            bit_rates=_BIT_RATES,
-        ),
-        MediaFormat.M4A: FormatDetails(
-            muxer="ipod",
-            codec_name="aac",
-            format_name="mov,mp4,m4a,3gp,3g2,mj2",
-            encoder="aac",
-            sample_format="fltp",
-            options={"movflags": "+faststart"},
-            bit_rates=_BIT_RATES,
-        ),
-    }
-)
-
-
-_SKIP: Final = "skip_samples"
-_SKIP_LAYOUT = "<IIBB"
-"""FFmpeg's AV_PKT_DATA_SKIP_SAMPLES: samples to drop at the start and at the end, and why."""
+AAC_PRIMING = 1024
+"""Samples that FFmpeg's AAC encoder puts before the first real one: one frame."""
 
 
 class Sink:
     """A file being written: `write` blocks in order; leaving `open_output` finishes it."""
 
-    def __init__(self, container: OutputContainer, stream: AudioStream, rate: int, channels: int) -> None:
+    def __init__(
+        self,
+        container: OutputContainer,
+        stream: AudioStream,
+        *,
+        lead: int = 0,
+        video: VideoTrack | None = None,
+        most_samples: int | None = None,
+    ) -> None:
         self._container = container
         self._stream = stream
-        self._rate = rate
-        self._channels = channels
+        self._rate = stream.codec_context.rate
+        self._channels = stream.codec_context.layout.nb_channels
         self._layout = stream.codec_context.layout.name
-        self._format = stream.codec_context.format.name
+        self._packed = "s16" if stream.codec_context.format.name == "s16" else "flt"
+        self._lead = lead
+        self._video = video
+        self._most_samples = most_samples
         self.samples = 0
         """Samples of each channel written so far."""
+
+    @property
+    def note(self) -> str:
+        """What the user should know of the video, once all is written; empty when all is well."""
+        return DAMAGED_VIDEO if self._video is not None and self._video.damaged else ""
 
     def write(self, block: Block) -> None:
         """Append ``block`` (samples, channels); samples beyond full scale are clipped.
 
         Raises:
             ValueError: the block has another number of channels.
+            MediaError: RESOURCE: the format holds no more; UNSUPPORTED: the video cannot be carried over.
         """
         if block.ndim != 2 or block.shape[1] != self._channels:
             raise ValueError(f"expected blocks of shape (samples, {self._channels}), got {block.shape}")
         if not len(block):
             return
-        frame = AudioFrame.from_ndarray(self._table(block), format=self._format, layout=self._layout)
+        if self._most_samples is not None and self.samples + len(block) > self._most_samples:
+            raise MediaError(
+                MediaReason.RESOURCE,
+                "The result is longer than a WAV file may be, 4 GiB; choose flac, m4a, mp3 or opus, or a lower rate.",
+            )
+        frame = AudioFrame.from_ndarray(self._table(block), format=self._packed, layout=self._layout)
         frame.rate = self._rate
         frame.time_base = Fraction(1, self._rate)
-        frame.pts = self.samples
+        frame.pts = self._lead + self.samples
         self.samples += len(block)
-        self._container.mux(self._stream.encode(frame))
+        self._mux(self._stream.encode(frame))
 
     def finish(self) -> None:
-        """Drain the encoder; the container is closed by `open_output`."""
+        """Drain the encoder and carry over the rest of the video; the container is closed by `open_output`."""
         packets = self._stream.encode(None)
         _unite_padding(packets)
-        self._container.mux(packets)
+        self._mux(packets)
+        if self._video is not None:
+            self._video.finish()
+
+    def _mux(self, packets: "Sequence[Packet[AudioStream]]") -> None:
+        for packet in packets:
+            if self._video is not None and packet.dts is not None:
+                self._video.until(packet.dts * packet.time_base)
+            self._container.mux(packet)
 
     def _table(self, block: Block) -> np.ndarray:
-        if self._format == "s16":
-            return to_int16(block).reshape(1, -1)
-        return np.ascontiguousarray(np.clip(block, -1.0, 1.0).T)
+        """The samples as the encoder takes them, the channels side by side: PyAV itself sorts them into planes."""
+        samples = to_int16(block) if self._packed == "s16" else np.clip(block, -1.0, 1.0)
+        return np.ascontiguousarray(samples).reshape(1, -1)
 
 
 @contextmanager
-def open_output(file: BinaryIO, form: MediaFormat, rate: int, channels: int = 1) -> Iterator[Sink]:
+def open_output(
+    file: BinaryIO,
+    form: MediaFormat,
+    rate: int,
+    channels: int = 1,
+    *,
+    layout: str | None = None,
+    tags: Mapping[str, str] = _NO_TAGS,
+    video: VideoCopy | None = None,
+) -> Iterator[Sink]:
     """Start a file of the given format in an empty, real ``file``.
 
     Decoded again, the file holds exactly the samples written, in place: MP3 carries the encoder's delay and padding in
-    its LAME tag, M4A in its edit list and the last packet's duration. Only in an MP3 of less than 80 samples
-    FFmpeg cannot tell what is padding.
+    its LAME tag, M4A in its edit list and the last packet's duration, Opus in its pre-skip and last granule. Only in an
+    MP3 of less than 80 samples FFmpeg cannot tell what is padding.
 
     Args:
         file: open for reading and writing in binary mode, with a file descriptor; M4A moves its index to the front.
         form: the format.
-        rate: one of `SAMPLE_RATES`, Hz.
-        channels: 1 or 2.
+        rate: one of the format's rates, Hz.
+        channels: how many, up to what the format holds.
+        layout: FFmpeg's name of the layout of more than two channels; where it does not fit, it does not count.
+        tags: what the recording is called, as of `sordino.audio.tags`; WAV has no room for it.
+        video: the stream to carry over, M4A only; its offset to the audio is kept.
 
     Raises:
-        ValueError: the rate or number of channels cannot be written.
+        ValueError: the rate or number of channels makes no sense.
+        MediaError: UNSUPPORTED: the format cannot hold so many channels, or M4A not such a video; the latter may also
+            show at the end.
     """
-    if rate not in SAMPLE_RATES or channels not in (1, 2):
-        raise ValueError(f"cannot write {channels} channels at {rate} Hz; use 1 or 2 at one of {SAMPLE_RATES}")
+    _check(form, rate, channels, video)
     details = DETAILS[form]
+    descriptor = file.fileno()
+    with ExitStack() as stack:
+        reader = None if video is None else stack.enter_context(video.opened())
+        with av.open(
+            _View(descriptor),
+            "w",
+            format=details.muxer if reader is None else "mp4",
+            container_options=_options(details, form, rate, channels),
+            io_open=lambda _url, _flags, _options: _View(descriptor),
+        ) as container:
+            lead, track = 0, None
+            if video is not None and reader is not None:
+                zero, lead = _start(reader.start, video.audio_start, rate)
+                track = VideoTrack(container, reader, zero)
+            stream = _audio_stream(container, details, rate, channels, channel_layout(form, channels, layout))
+            _tag(container, stream, form, tags)
+            sink = Sink(container, stream, lead=lead, video=track, most_samples=_most_samples(form, channels))
+            yield sink
+            sink.finish()
+        if lead:
+            trim_late_audio(descriptor, AAC_PRIMING)
+        if video is not None:
+            check_readable(file)
+
+
+def _check(form: MediaFormat, rate: int, channels: int, video: VideoCopy | None) -> None:
+    if rate not in form.rates or channels < 1:
+        raise ValueError(f"cannot write {channels} channels at {rate} Hz; use 1 or more at one of {form.rates}")
+    if video is not None and form is not MediaFormat.M4A:
+        raise ValueError(f"cannot write video into {form}; use m4a")
+    if channels > form.max_channels:
+        wider = ", ".join(other for other in MediaFormat if other.max_channels >= channels)
+        raise MediaError(
+            MediaReason.UNSUPPORTED,
+            f"The input has {channels} channels and {form} holds {form.max_channels}; "
+            f"mix them to one{f', or choose {wider}' if wider else ''}.",
+        )
+
+
+def _options(details: FormatDetails, form: MediaFormat, rate: int, channels: int) -> dict[str, str]:
     options = dict(details.options)
     if form is MediaFormat.M4A:
         # The edit list counts in this unit: any other would round the end away from the last sample.
         options["movie_timescale"] = str(rate)
-    descriptor = file.fileno()
-    with av.open(
-        _View(descriptor),
-        "w",
-        format=details.muxer,
-        container_options=options,
-        io_open=lambda _url, _flags, _options: _View(descriptor),
-    ) as container:
-        stream = container.add_stream(details.encoder, rate=rate, layout="mono" if channels == 1 else "stereo")
-        assert isinstance(stream, AudioStream)
-        stream.codec_context.format = details.sample_format
-        stream.time_base = Fraction(1, rate)
-        if details.bit_rates:
-            stream.codec_context.bit_rate = details.bit_rates[rate] * channels
-        sink = Sink(container, stream, rate, channels)
-        yield sink
-        sink.finish()
+        # Audio and video come in order; half a second is all that the muxer needs to hold back.
+        options["max_interleave_delta"] = "500000"
+    if form is MediaFormat.WAV and channels > 2:
+        options["rf64"] = "auto"
+    return options
+
+
+def _most_samples(form: MediaFormat, channels: int) -> int | None:
+    """Where RIFF ends: with one or two channels there is no room left in the header to make it RF64."""
+    return _RIFF_BYTES // (2 * channels) if form is MediaFormat.WAV and channels <= 2 else None
+
+
+def _start(video: Fraction, audio: Fraction | None, rate: int) -> tuple[Fraction, int]:
+    """When the file starts, seconds on the input's clock, and after how many samples its audio.
+
+    The earlier of both comes at 0. Audio that is later by less than the encoder's priming is written later, by as much
+    as that, and the video is moved with it: only an edit list that begins with nothing can be set right afterwards.
+    """
+    begin = video if audio is None else audio
+    zero = min(video, begin)
+    lead = round((begin - zero) * rate)
+    if 0 < lead < AAC_PRIMING:
+        zero, lead = zero - Fraction(AAC_PRIMING - lead, rate), AAC_PRIMING
+    return zero, lead
+
+
+def _audio_stream(
+    container: OutputContainer, details: FormatDetails, rate: int, channels: int, layout: str
+) -> AudioStream:
+    stream = container.add_stream(details.encoder, rate=rate, layout=layout)
+    assert isinstance(stream, AudioStream)
+    stream.codec_context.format = details.sample_format
+    stream.time_base = Fraction(1, rate)
+    bit_rate = details.bit_rate(rate, channels)
+    if bit_rate is not None:
+        stream.codec_context.bit_rate = bit_rate
+    return stream
+
+
+def _tag(container: OutputContainer, stream: AudioStream, form: MediaFormat, tags: Mapping[str, str]) -> None:
+    """Name the file; in MP4 the language belongs to the stream."""
+    if form is MediaFormat.WAV:
+        return
+    container.metadata.update(tags)
+    if form is MediaFormat.M4A and "language" in tags:
+        stream.metadata["language"] = tags["language"]
 
 
 def _unite_padding(packets: "Sequence[Packet[AudioStream]]") -> None:
@@ -177,13 +235,13 @@ def _unite_padding(packets: "Sequence[Packet[AudioStream]]") -> None:
     When LAME ends with a frame of nothing but padding, FFmpeg's muxer notes only that frame's in the LAME tag and
     forgets the rest, in the frame before.
     """
-    padded = [packet for packet in packets if packet.has_sidedata(_SKIP)]
+    padded = [packet for packet in packets if packet.has_sidedata(SKIP)]
     if len(padded) < 2:
         return
-    fields = [struct.unpack(_SKIP_LAYOUT, bytes(packet.get_sidedata(_SKIP))) for packet in padded]
+    fields = [struct.unpack(SKIP_LAYOUT, bytes(packet.get_sidedata(SKIP))) for packet in padded]
     start, _, reason, end_reason = fields[-1]
-    united = padded[-1].get_sidedata(_SKIP)
-    united.update(struct.pack(_SKIP_LAYOUT, start, sum(end for _, end, _, _ in fields), reason, end_reason))
+    united = padded[-1].get_sidedata(SKIP)
+    united.update(struct.pack(SKIP_LAYOUT, start, sum(end for _, end, _, _ in fields), reason, end_reason))
     padded[-1].set_sidedata(united)
 
 

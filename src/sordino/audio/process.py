@@ -11,8 +11,9 @@ from typing import BinaryIO
 from sordino.audio.blocks import Block, gather, scaled_length
 from sordino.audio.channels import Downmix
 from sordino.audio.decode import Source, open_input
-from sordino.audio.encode import DETAILS, open_output
+from sordino.audio.encode import open_output
 from sordino.audio.errors import MediaError, MediaReason, OrderError
+from sordino.audio.formats import DETAILS
 from sordino.audio.order import SAMPLE_RATES, MediaFormat, MediaOrder, Report
 from sordino.audio.resample import Resampler
 from sordino.denoisers import Denoiser, load
