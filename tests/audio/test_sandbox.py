@@ -161,10 +161,9 @@ async def test_works_on_files_without_a_name(recording, tmp_path):
     [
         (MediaLimits(seconds=60), MediaReason.TOO_LONG),
         (MediaLimits(cpu_seconds=1), MediaReason.RESOURCE),
-        (MediaLimits(memory_bytes=2**22), MediaReason.RESOURCE),
         (MediaLimits(wall_seconds=0.5), MediaReason.RESOURCE),
     ],
-    ids=["seconds", "cpu", "memory", "wall"],
+    ids=["seconds", "cpu", "wall"],
 )
 async def test_limits_hold(limits, reason, long_recording, tmp_path):
     """A job that uses up a limit is refused with the reason, and its process is gone."""
@@ -172,6 +171,15 @@ async def test_limits_hold(limits, reason, long_recording, tmp_path):
         await run(long_recording, tmp_path / "a.wav", OFF, limits)
     assert raised.value.reason is reason
     assert jobs() == []
+
+
+async def test_the_memory_limit_holds(tmp_path):
+    """A job whose blocks do not fit into the memory allowed is refused with that reason."""
+    samples = np.zeros((4 * 48000, 8), np.float32)
+    wide = write_media(tmp_path / "a.wav", samples, 48000, "pcm_s16le")
+    with pytest.raises(MediaError, match="memory") as raised:
+        await run(wide, tmp_path / "b.wav", OFF, MediaLimits(memory_bytes=2**21))
+    assert raised.value.reason is MediaReason.RESOURCE
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])

@@ -1,23 +1,34 @@
 """Runs the sound path of one job in a process of its own, where hostile media can do no harm.
 
-One `sordino.audio.zygote` for each engine in use is started on first use and lives as long as this process.
+One `sordino.audio.zygote` for each engine in use is started on first use and lives as long as this process, or until
+others are wanted more. What a child says is trusted as little as the file that it reads.
 """
 
 import asyncio
 import atexit
 import json
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from typing import Any, BinaryIO
 
-from sordino.audio.errors import MediaCrashedError, MediaError, MediaReason
+from sordino.audio.confinement import Layer
+from sordino.audio.errors import MediaCrashedError, MediaError, MediaReason, OrderError
 from sordino.audio.order import Dnsmos, MediaLimits, MediaOrder, Report, SoundQuality
 from sordino.audio.request import Request
+
+_log = logging.getLogger(__name__)
+
+_OUTCOMES = ("report", "error", "order", "exit")
+"""What an event may say of a job's end."""
+
+_NONSENSE = "The media process said what nobody understands."
 
 _ENVIRONMENT = (
     "HOME",
@@ -41,6 +52,9 @@ _ONE_THREAD = {
 }
 """A zygote must have one thread; these keep libraries from starting others."""
 
+
+_MOST_ZYGOTES = 3
+"""How many engines stay loaded; one more needs an idle one to go, and is loaded in any case."""
 
 _PATIENCE_SECONDS = 60.0
 """How long a zygote may take to kill a child; it may have to load its engine before."""
@@ -70,15 +84,15 @@ async def run(
     Raises:
         MediaError: the input cannot be processed within the limits; trying again would not help.
         MediaCrashedError: the process died of something else.
+        OrderError: the sound path does not make what is asked of it, whatever the input.
     """
     outcome: dict[str, Any] = {}
     try:
         async with asyncio.timeout(limits.wall_seconds) as clock, _job(source, target, order, limits) as reader:
-            async for line in reader:
-                event = json.loads(line)
+            async for event in _events(reader):
                 if "progress" in event and on_progress is not None:
                     on_progress(event["progress"])
-                outcome.update(event)
+                outcome.update((word, event[word]) for word in _OUTCOMES if word in event)
     except TimeoutError as error:
         if not clock.expired():  # it is the error of ``on_progress``
             raise
@@ -86,7 +100,42 @@ async def run(
             MediaReason.RESOURCE,
             f"Processing the file took longer than the {limits.wall_seconds:g} s allowed; split it into shorter files.",
         ) from error
-    return _report(outcome)
+    if "order" in outcome:
+        raise OrderError(outcome["order"])
+    try:
+        return _report(outcome)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MediaCrashedError(_NONSENSE) from error
+
+
+async def _events(reader: asyncio.StreamReader) -> AsyncIterator[Mapping[str, Any]]:
+    """The objects on the lines, each with whole percents under "progress", if any.
+
+    Raises:
+        MediaCrashedError: a line is something else.
+    """
+    try:
+        async for line in reader:
+            event = json.loads(line)
+            if not isinstance(event, dict) or type(event.get("progress", 0)) is not int:
+                raise MediaCrashedError(_NONSENSE)
+            yield event
+    except ValueError as error:  # also when a line is longer than the reader's buffer
+        raise MediaCrashedError(_NONSENSE) from error
+
+
+@cache
+def _note_layers(layers: tuple[str, ...]) -> None:
+    """Tell the log, once, what lies between a stranger's file and the system."""
+    missing = [layer for layer in Layer if layer not in layers]
+    if missing:
+        _log.warning("media processes are confined by: %s; not here: %s", _listed(layers), _listed(missing))
+    else:
+        _log.info("media processes are confined by: %s", _listed(layers))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(("limits", *names))
 
 
 def warm(denoiser: str) -> None:
@@ -99,36 +148,42 @@ async def _job(
     source: BinaryIO, target: BinaryIO, order: MediaOrder, limits: MediaLimits
 ) -> AsyncIterator[asyncio.StreamReader]:
     """The events of a new child, as lines; leaving the block kills the child if it is alive, and waits for its end."""
-    reader, writer = await asyncio.open_connection(sock=_start(source, target, Request(order=order, limits=limits)))
-    try:
-        yield reader
-    finally:
-        writer.write_eof()
-        # The end of the stream is the end of the child: nobody else holds the channel.
+    zygote, channel = _start(source, target, Request(order=order, limits=limits))
+    with zygote.at_work():
+        reader, writer = await asyncio.open_connection(sock=channel)
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            if line := await reader.readline():  # the zygote's own; nothing comes when it cannot start
+                _note_layers(tuple(json.loads(line)["layers"]))
+            yield reader
+        finally:
+            writer.write_eof()
+            # The end of the stream is the end of the child: nobody else holds the channel.
+            try:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await reader.read()
+            except TimeoutError:  # the zygote, whose task the killing is, does nothing any more
+                zygote.kill()
                 await reader.read()
-        except TimeoutError:  # the zygote, whose task the killing is, does nothing any more
-            _zygotes.pop(order.denoiser).kill()
-            await reader.read()
-        writer.close()
-        await writer.wait_closed()
+            writer.close()
+            await writer.wait_closed()
 
 
-def _start(source: BinaryIO, target: BinaryIO, request: Request) -> socket.socket:
-    """Have a child forked for the request; our end of its channel."""
+def _start(source: BinaryIO, target: BinaryIO, request: Request) -> "tuple[_Zygote, socket.socket]":
+    """Have a child forked for the request; its zygote and our end of its channel."""
     packed = request.pack()
     # The child sees what is in the files, not what waits in a buffer here.
     source.flush()
     ours, theirs = socket.socketpair()
     with ours, theirs:
         descriptors = [theirs.fileno(), source.fileno(), target.fileno()]
+        zygote = _zygote(request.order.denoiser)
         try:
-            _zygote(request.order.denoiser).send(packed, descriptors)
+            zygote.send(packed, descriptors)
         except BrokenPipeError:  # it was killed; the next one is as good
-            _zygotes.pop(request.order.denoiser).close()
-            _zygote(request.order.denoiser).send(packed, descriptors)
-        return ours.dup()
+            zygote.kill()
+            zygote = _zygote(request.order.denoiser)
+            zygote.send(packed, descriptors)
+        return zygote, ours.dup()
 
 
 def _report(outcome: Mapping[str, Any]) -> Report:
@@ -143,6 +198,8 @@ def _report(outcome: Mapping[str, Any]) -> Report:
         raise MediaError(
             MediaReason.RESOURCE, "Processing the file used up the CPU time allowed; split it into shorter files."
         )
+    if code == -signal.SIGSYS:
+        raise MediaCrashedError("The media process asked the system for what no job needs, and was killed (SIGSYS).")
     if code is None:
         raise MediaCrashedError("The media server ended; its own output says why.")
     ending = f"with status {code}" if code >= 0 else f"of {signal.Signals(-code).name}"
@@ -153,13 +210,14 @@ def _quality(fields: Mapping[str, Any] | None) -> SoundQuality | None:
     if fields is None:
         return None
     scores = fields["dnsmos"]
-    return SoundQuality(**fields | {"dnsmos": None if scores is None else Dnsmos(**scores)})
+    return SoundQuality(**dict(fields) | {"dnsmos": None if scores is None else Dnsmos(**scores)})
 
 
 class _Zygote:
     """The parent's side of a `sordino.audio.zygote`."""
 
     def __init__(self, denoiser: str) -> None:
+        self._jobs = 0
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -171,6 +229,18 @@ class _Zygote:
                 start_new_session=True,
             )
 
+    @property
+    def idle(self) -> bool:
+        return self._jobs == 0
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        self._jobs += 1
+        try:
+            yield
+        finally:
+            self._jobs -= 1
+
     def send(self, packed: bytes, descriptors: list[int]) -> None:
         socket.send_fds(self._control, [packed], descriptors)
 
@@ -179,17 +249,30 @@ class _Zygote:
         self._process.wait()
 
     def kill(self) -> None:
+        """End it at once, and forget it; its children die with it."""
         self._process.kill()
         self.close()
+        for denoiser in [name for name, zygote in _zygotes.items() if zygote is self]:
+            del _zygotes[denoiser]
 
 
 _zygotes: dict[str, _Zygote] = {}
+"""By engine, the one used last at the end."""
 
 
 def _zygote(denoiser: str) -> _Zygote:
     if denoiser not in _zygotes:
-        _zygotes[denoiser] = _Zygote(denoiser)
-    return _zygotes[denoiser]
+        _make_room()
+    zygote = _zygotes.pop(denoiser, None) or _Zygote(denoiser)
+    _zygotes[denoiser] = zygote
+    return zygote
+
+
+def _make_room() -> None:
+    """End the idle zygotes that were not used for longest, until there may be one more."""
+    idle = [zygote for zygote in _zygotes.values() if zygote.idle]
+    for zygote in idle[: max(0, len(_zygotes) + 1 - _MOST_ZYGOTES)]:
+        zygote.kill()
 
 
 @atexit.register
