@@ -1,61 +1,101 @@
-"""The sound path: decode, one channel, denoise, resample, encode; in memory that does not grow with the file."""
+"""The sound path: decode, mix, denoise, resample, level, encode; in memory that does not grow with the file."""
 
 import errno
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final, Literal, cast
 
-from sordino.audio.blocks import Block, gather, scaled_length
+import numpy as np
+
+from sordino.audio import dnsmos
+from sordino.audio.blocks import Block, gather
 from sordino.audio.channels import Downmix
 from sordino.audio.decode import Source, open_input
 from sordino.audio.encode import open_output
 from sordino.audio.errors import MediaError, MediaReason, OrderError
 from sordino.audio.formats import DETAILS
-from sordino.audio.order import SAMPLE_RATES, MediaFormat, MediaOrder, Report
-from sordino.audio.resample import Resampler
+from sordino.audio.order import (
+    DEFAULT_DENOISER,
+    FULL_STRENGTH,
+    Channels,
+    MediaFormat,
+    MediaOrder,
+    Report,
+    SoundQuality,
+)
+from sordino.audio.quality import Clipping, QualityMeter
+from sordino.audio.spool import open_spool
+from sordino.audio.treatment import Treatment, watched
+from sordino.audio.video import NO_VIDEO
 from sordino.denoisers import Denoiser, load
+from sordino.denoisers.block import LIMIT, sanitised
+
+SECONDS_A_SCORE: Final = 600
+"""A recording so long has one window scored with DNSMOS, before and after, one twice as long two, and so on: scoring
+then takes less than a twentieth of the time."""
 
 Progress = Callable[[float], None]
 """Gets the share of the work done, 0 to 1, never falling; 1 comes last and once all is written."""
 
 
-def denoise_file(
+def denoise_file(  # noqa: PLR0913 (every control has a name)
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
     rate: int | None = 16000,
     format: str | None = None,  # noqa: A002 (the protocol's word)
-    denoiser: str = "dfn3",
+    denoiser: str = DEFAULT_DENOISER,
+    strength: int = FULL_STRENGTH,
+    channels: str = Channels.MIX,
+    loudness: float | Literal["keep"] | None = None,
+    video: bool = False,
     max_seconds: float = float("inf"),
+    score: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Remove the noise of a media file.
 
-    The result has one channel, the input's duration to the sample, and is aligned with it. It appears under ``target``
-    whole or not at all; a file that is there is replaced.
+    The result has the input's duration to the sample, and is aligned with it. It appears under ``target`` whole or not
+    at all; a file that is there is replaced.
 
     Args:
         source: any audio or video file.
         target: the file to write.
-        rate: output rate, 8000, 12000, 16000, 24000, 32000, 44100 or 48000 Hz; None: the least of them that keeps all
-            of the input's band, at most 48000.
-        format: ``wav``, ``mp3`` or ``m4a``; None: by the suffix of ``target``.
+        rate: output rate, 8000, 12000, 16000, 24000, 32000, 44100 or 48000 Hz, Opus without 32000 and 44100; None: the
+            least of them that keeps all of the input's band, at most 48000.
+        format: ``wav``, ``mp3``, ``m4a``, ``flac`` or ``opus``; None: by the suffix of ``target``.
         denoiser: name of the engine.
+        strength: most that is taken from any sound, whole dB, 0 to 100; 0 passes all through, 100 sets no limit.
+        channels: ``mix`` makes one channel of all, ``keep`` keeps them with one common gain: WAV any number, MP3 two,
+            the others eight.
+        loudness: integrated loudness of the result, -70 to -5 LUFS (EBU R 128), with a true peak of at most -1 dBTP;
+            ``"keep"``: speech as loud as in the input; None: as the engine gives it.
+        video: whether the video stream is carried over untouched, into M4A only.
         max_seconds: audio allowed.
+        score: whether to score with DNSMOS also a recording of less than ten minutes, which takes half a second or
+            more; it needs the extra ``quality``.
         progress: gets the share of the work done, 0 to 1.
 
     Raises:
         MediaError: the input cannot be processed.
-        OrderError: the format or rate is unknown, or ``target`` is ``source``.
+        OrderError: a value is out of its range, values do not go together, or ``target`` is ``source``.
         UnknownDenoiserError: there is no engine of that name.
         OSError: a file cannot be read or written.
     """
-    order = MediaOrder(format=media_format(format, Path(target)), rate=rate, denoiser=denoiser)
+    order = MediaOrder(
+        format=media_format(format, Path(target)),
+        rate=rate,
+        denoiser=denoiser,
+        strength=strength,
+        channels=cast("Channels", channels),  # which the order makes it, or refuses
+        loudness=loudness,
+        video=video,
+    )
     with Path(source).open("rb") as read, whole_or_nothing(Path(target), keep=Path(source)) as written:
-        return process(read, written, order, max_seconds=max_seconds, progress=progress)
+        return process(read, written, order, max_seconds=max_seconds, progress=progress, score=score)
 
 
 def media_format(name: str | None, target: Path) -> MediaFormat:
@@ -81,6 +121,8 @@ def process(
     *,
     max_seconds: float = float("inf"),
     progress: Progress | None = None,
+    spool: BinaryIO | None = None,
+    score: bool = False,
 ) -> Report:
     """Run the sound path from one open file to another.
 
@@ -90,55 +132,95 @@ def process(
         order: what to make.
         max_seconds: audio allowed.
         progress: gets the share of the work done.
+        spool: what `sordino.audio.spool.open_spool` gave for the order; None: it is made here when it is needed.
+        score: whether to score with DNSMOS also a recording so short that this takes longer than its share.
 
     Raises:
         MediaError: the input cannot be processed.
         UnknownDenoiserError: there is no engine of that name.
+        OSError: a file cannot be read or written.
     """
     denoiser = load(order.denoiser)
-    with open_input(source, max_seconds=max_seconds) as decoded:
-        rate = order.rate or _covering_rate(decoded.rate)
-        with open_output(target, order.format, rate) as sink:
-            for block in _path(decoded, denoiser, rate):
+    with ExitStack() as stack:
+        decoded = stack.enter_context(open_input(source, max_seconds=max_seconds))
+        if spool is None and (made := open_spool(order)) is not None:
+            spool = stack.enter_context(made)
+        path = _Path(decoded, denoiser, order, spool)
+        video = decoded.video if order.video else None
+        with open_output(
+            target, order.format, path.rate, path.channels, layout=decoded.layout, tags=decoded.tags, video=video
+        ) as sink:
+            for block in path.blocks():
                 sink.write(block)
                 if progress is not None:
-                    progress(decoded.fraction)
+                    progress(path.fraction())
         if sink.samples == 0:
-            raise MediaError(MediaReason.EMPTY, f"The audio is shorter than one sample at {rate} Hz.")
+            raise MediaError(MediaReason.EMPTY, f"The audio is shorter than one sample at {path.rate} Hz.")
+        seconds = sink.samples / path.rate
+        before, after = path.quality(_windows_to_score(seconds, at_least=int(score)))
         if progress is not None:
             progress(1.0)
         details = DETAILS[order.format]
         return Report(
-            seconds=sink.samples / rate,
-            rate=rate,
-            channels=1,
+            seconds=seconds,
+            rate=path.rate,
+            channels=path.channels,
             size=os.fstat(target.fileno()).st_size,
             format_name=details.format_name,
             codec_name=details.codec_name,
             source_rate=decoded.rate,
             source_channels=decoded.channels,
-            note=decoded.note,
+            note=" ".join(filter(None, (decoded.note, sink.note, NO_VIDEO if order.video and video is None else ""))),
+            before=before,
+            after=after,
+            video=video is not None,
         )
 
 
-def _path(decoded: Source, denoiser: Denoiser, rate: int) -> Iterator[Block]:
-    mono = _Meter(_mixed(gather(iter(decoded), size=decoded.rate), decoded.channels, decoded.rate))
-    wide = _resampled(mono, decoded.rate, denoiser.info.rate)
-    clean = _denoised(wide, denoiser)
-    return _resampled(clean, denoiser.info.rate, rate, lambda: scaled_length(mono.samples, decoded.rate, rate))
+def _windows_to_score(seconds: float, at_least: int) -> int:
+    return max(at_least, min(dnsmos.KEPT, int(seconds / SECONDS_A_SCORE)))
 
 
-class _Meter:
-    """Passes blocks on and counts their samples."""
+class _Path:
+    """All that happens between a decoder and an encoder."""
 
-    def __init__(self, blocks: Iterator[Block]) -> None:
-        self._blocks = blocks
-        self.samples = 0
+    def __init__(self, decoded: Source, denoiser: Denoiser, order: MediaOrder, spool: BinaryIO | None) -> None:
+        self._decoded = decoded
+        self._keep = order.channels is Channels.KEEP
+        self.rate = order.rate or _covering_rate(order.format, decoded.rate)
+        self.channels = decoded.channels if self._keep else 1
+        self._treatment = Treatment(
+            order, denoiser, channels=self.channels, rate=decoded.rate, to_rate=self.rate, spool=spool
+        )
+        listen = dnsmos.load() is not None
+        self._clipping = Clipping(decoded.channels), Clipping(self.channels)
+        self._before = QualityMeter(decoded.rate, self.channels, listen=listen)
+        self._after = QualityMeter(self.rate, self.channels, listen=listen)
 
-    def __iter__(self) -> Iterator[Block]:
-        for block in self._blocks:
-            self.samples += len(block)
-            yield block
+    def blocks(self) -> Iterator[Block]:
+        """The samples to write; once."""
+        clipped_before, clipped_after = self._clipping
+        read = watched(_sane(gather(iter(self._decoded), size=self._decoded.rate)), clipped_before)
+        mixed = read if self._keep else _mixed(read, self._decoded.channels, self._decoded.rate)
+        treated = self._treatment.run(watched(mixed, self._before))
+        return watched(treated, self._after, clipped_after)
+
+    def fraction(self) -> float:
+        """The share of the work done."""
+        return self._treatment.fraction(self._decoded.fraction)
+
+    def quality(self, windows: int) -> tuple[SoundQuality, SoundQuality]:
+        """How it sounded before and after; ``windows`` of each are scored with DNSMOS."""
+        scores = dnsmos.compare(self._before.excerpts(), self._after.excerpts(), windows)
+        meters = zip((self._before, self._after), self._clipping, scores, strict=True)
+        before, after = (meter.quality(clipping.share(), score) for meter, clipping, score in meters)
+        return before, after
+
+
+def _sane(blocks: Iterator[Block]) -> Iterator[Block]:
+    """The blocks with 0 for what engines take for damage: it must not reach the meters or a loudness either."""
+    for block in blocks:
+        yield block if np.abs(block).max(initial=0.0) <= LIMIT else sanitised(block, block.shape[1])
 
 
 def _mixed(blocks: Iterator[Block], channels: int, rate: int) -> Iterator[Block]:
@@ -148,25 +230,8 @@ def _mixed(blocks: Iterator[Block], channels: int, rate: int) -> Iterator[Block]
     yield downmix.flush()
 
 
-def _denoised(blocks: Iterator[Block], denoiser: Denoiser) -> Iterator[Block]:
-    stream = denoiser.stream(channels=1)
-    for block in blocks:
-        yield stream.push(block)
-    yield stream.flush()
-
-
-def _resampled(
-    blocks: "Iterator[Block] | _Meter", rate: int, to_rate: int, length: Callable[[], int] | None = None
-) -> Iterator[Block]:
-    """Convert the blocks; ``length``, asked once they have ended, is how many samples there shall be in all."""
-    resampler = Resampler(rate, to_rate, channels=1)
-    for block in blocks:
-        yield resampler.push(block)
-    yield resampler.flush(None if length is None else length())
-
-
-def _covering_rate(rate: int) -> int:
-    return next((candidate for candidate in SAMPLE_RATES if candidate >= rate), SAMPLE_RATES[-1])
+def _covering_rate(form: MediaFormat, rate: int) -> int:
+    return next((candidate for candidate in form.rates if candidate >= rate), form.rates[-1])
 
 
 @contextmanager
