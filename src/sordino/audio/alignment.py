@@ -70,6 +70,13 @@ DELAYS: Mapping[str, Delay] = MappingProxyType(
             samples={0: 1105},
             source="LAME, libmp3lame/encoder.h: ENCDELAY 576, with the decoder's 528 + 1 (ISO/IEC 11172-3)",
         ),
+        "nellymoser": Delay(
+            samples={0: 128},
+            source="measured with FFmpeg's encoder: the first block of 128 has nothing to overlap with",
+        ),
+        "opus": Delay(
+            samples={0: 312}, source="libopus, OPUS_GET_LOOKAHEAD: 6.5 ms at 48 kHz, the pre-skip of its Ogg files"
+        ),
         "ra_144": Delay(samples={0: 160}, source="measured with FFmpeg's encoder: one frame of 20 ms"),
         "speex": Delay(
             samples={8000: 80, 16000: 223, 32000: 509},
@@ -82,6 +89,12 @@ DELAYS: Mapping[str, Delay] = MappingProxyType(
 
 _WMA_FLAGS = {"wmav1": 2, "wmav2": 4}
 """Where the encoder's flags stand in the codec's private data, bytes."""
+
+_LAYERS = {1: "mp3", 2: "mp2", 3: "mp1"}
+"""By the bits of the frame's header (ISO/IEC 11172-3, 2.4.2.3); MPEG-TS does not tell the layers apart."""
+
+_STATED_ALWAYS = {"opus": ("ogg", "mov,mp4,m4a,3gp,3g2,mj2")}
+"""Containers in which a delay of 0 is one that was told."""
 
 _TOLD_FOR_AMR = 50
 """What FFmpeg writes into the edit list of its AMR-NB, 10 samples more than the encoder's look-ahead."""
@@ -100,17 +113,24 @@ def untold_delay(stream: AudioStream, first: "Packet[AudioStream]") -> int | Non
     Returns:
         The number of samples; None: all of the first frame.
     """
-    codec = stream.codec.canonical_name
-    told = _told(first)
+    codec, told = _codec(stream, first), _told(first)
     if _is_ffmpegs_wma(codec, stream.codec_context.extradata or b""):
         # FFmpeg's decoder drops two frames, as Microsoft's encoders need; its own encoder puts one there.
         _leave_to_us(stream)
         return None
     if codec == "amr_nb" and told == _TOLD_FOR_AMR:
         _leave_to_us(stream)
-    elif told or codec not in DELAYS:
+    elif told or codec not in DELAYS or stream.container.format.name in _STATED_ALWAYS.get(codec, ()):
         return 0
     return DELAYS[codec].at(stream.rate)
+
+
+def _codec(stream: AudioStream, first: "Packet[AudioStream]") -> str:
+    codec: str = stream.codec.canonical_name
+    header = bytes(first)[:2] if codec in _LAYERS.values() else b""
+    if len(header) == 2 and header[0] == 0xFF and header[1] >> 5 == 0b111:
+        return _LAYERS.get(header[1] >> 1 & 0b11, codec)
+    return codec
 
 
 def _told(packet: "Packet[AudioStream]") -> int:

@@ -20,7 +20,7 @@ from sordino.audio.alignment import SKIP, SKIP_LAYOUT
 from sordino.audio.blocks import Block
 from sordino.audio.edits import trim_late_audio
 from sordino.audio.errors import MediaError, MediaReason
-from sordino.audio.formats import DETAILS, FormatDetails, channel_layout
+from sordino.audio.formats import DETAILS, FormatDetails, channel_layout, holds
 from sordino.audio.order import MediaFormat
 from sordino.audio.video import DAMAGED_VIDEO, VideoCopy, VideoTrack, check_readable
 
@@ -167,11 +167,11 @@ def _check(form: MediaFormat, rate: int, channels: int, video: VideoCopy | None)
         raise ValueError(f"cannot write {channels} channels at {rate} Hz; use 1 or more at one of {form.rates}")
     if video is not None and form is not MediaFormat.M4A:
         raise ValueError(f"cannot write video into {form}; use m4a")
-    if channels > form.max_channels:
-        wider = ", ".join(other for other in MediaFormat if other.max_channels >= channels)
+    if not holds(form, channels):
+        wider = ", ".join(other for other in MediaFormat if holds(other, channels))
         raise MediaError(
             MediaReason.UNSUPPORTED,
-            f"The input has {channels} channels and {form} holds {form.max_channels}; "
+            f"The result would have {channels} channels, which {form} cannot hold; "
             f"mix them to one{f', or choose {wider}' if wider else ''}.",
         )
 

@@ -95,11 +95,21 @@ DETAILS: Mapping[MediaFormat, FormatDetails] = MappingProxyType(
 )
 
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-_AAC_LAYOUTS = frozenset(
-    {"3.0", "4.0", "quad", "5.0", "5.0(side)", "5.1", "5.1(side)", "hexagonal", "6.1", "7.0", "7.1", "octagonal"}
-)
+_AAC_LAYOUTS = frozenset({"3.0", "4.0", "quad", "5.0", "5.1", "hexagonal", "6.1", "7.0", "7.1", "octagonal"})
+"""Those whose channels FFmpeg's encoder knows to place, but the side variants, which come back without places."""
+
 # Channels of no known place must not end in one for low frequencies, of which AAC keeps nothing else.
 _AAC_UNPLACED = _LAYOUTS | {6: "hexagonal", 7: "7.0", 8: "octagonal"}
+
+
+# FFmpeg's encoder brings these into another order: it reads its table of places the wrong way round, which makes a
+# difference only here.
+_OPUS_DISORDERED = (5, 7)
+
+
+def holds(form: MediaFormat, channels: int) -> bool:
+    """Whether the format can be written with so many channels."""
+    return channels <= form.max_channels and not (form is MediaFormat.OPUS and channels in _OPUS_DISORDERED)
 
 
 def channel_layout(form: MediaFormat, channels: int, wanted: str | None) -> str:
@@ -110,18 +120,14 @@ def channel_layout(form: MediaFormat, channels: int, wanted: str | None) -> str:
         channels: how many.
         wanted: the layout that they have; None, or one of another number of channels: unknown.
     """
-    if channels <= 2:
-        return _LAYOUTS[channels]
-    placed = wanted is not None and _is_placed(wanted, channels)
-    if form in (MediaFormat.WAV, MediaFormat.FLAC):
-        return wanted if placed and wanted is not None else _unplaced(form, channels)
+    placed = wanted if channels > 2 and wanted is not None and _is_placed(wanted, channels) else None
     if form is MediaFormat.M4A:
-        return wanted if placed and wanted in _AAC_LAYOUTS else (_LAYOUTS if placed else _AAC_UNPLACED)[channels]
-    return _LAYOUTS[channels]
-
-
-def _unplaced(form: MediaFormat, channels: int) -> str:
-    return f"{channels} channels" if form is MediaFormat.WAV else _LAYOUTS[channels]
+        if placed in _AAC_LAYOUTS:
+            return str(placed)
+        return (_LAYOUTS if placed else _AAC_UNPLACED)[channels]
+    if placed is not None and form is not MediaFormat.OPUS:
+        return placed
+    return f"{channels} channels" if form is MediaFormat.WAV and channels > 2 else _LAYOUTS[channels]
 
 
 def _is_placed(layout: str, channels: int) -> bool:
