@@ -12,7 +12,7 @@ import numpy as np
 
 from sordino.audio.errors import MediaError
 from sordino.audio.formats import DETAILS
-from sordino.audio.order import Channels, MediaFormat, MediaOrder
+from sordino.audio.order import MediaFormat, MediaOrder
 from sordino.audio.process import process
 
 _RATE = 48_000
@@ -31,9 +31,7 @@ def rehearse(denoiser: str) -> None:
         _perform(recording, MediaOrder(format=form, denoiser="off"))
     _perform(
         recording,
-        MediaOrder(
-            format=MediaFormat.M4A, rate=None, denoiser="off", strength=20, channels=Channels.KEEP, loudness=-20.0
-        ),
+        MediaOrder(format=MediaFormat.M4A, rate=None, denoiser="off", strength=20, loudness=-20.0, video=True),
     )
     _refuse()
 

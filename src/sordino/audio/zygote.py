@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from sordino.audio.confinement import active_layers, confine, leave_files, leave_network
 from sordino.audio.errors import MediaError, MediaReason, OrderError
@@ -30,6 +30,7 @@ from sordino.audio.order import SAMPLE_RATES, Channels, MediaOrder
 from sordino.audio.process import process
 from sordino.audio.rehearsal import rehearse
 from sordino.audio.request import RECORD, Request
+from sordino.audio.spool import open_spool, spool_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +42,14 @@ class Job:
     source: int
     target: int
 
-    def run(self) -> None:
-        """Do the work and send its outcome."""
+    def run(self, spool: BinaryIO | None) -> None:
+        """Do the work and send its outcome.
+
+        Args:
+            spool: the temporary file that the order needs, if any.
+        """
         try:
-            outcome = self._work()
+            outcome = self._work(spool)
         except OrderError as error:
             outcome = {"order": str(error)}
         except MediaError as error:
@@ -57,8 +62,9 @@ class Job:
             outcome = _used_up("output size")
         self.send(outcome)
 
-    def _work(self) -> Mapping[str, Any]:
+    def _work(self, spool: BinaryIO | None) -> Mapping[str, Any]:
         percent = 0
+        order, seconds = self.request.order, self.request.limits.seconds
 
         def progress(fraction: float) -> None:
             nonlocal percent
@@ -66,11 +72,9 @@ class Job:
                 percent = int(fraction * 100)
                 self.send({"progress": percent})
 
-        seconds = self.request.limits.seconds
         with os.fdopen(self.source, "rb") as source, os.fdopen(self.target, "r+b") as target:
-            return {
-                "report": asdict(process(source, target, self.request.order, max_seconds=seconds, progress=progress))
-            }
+            report = process(source, target, order, max_seconds=seconds, progress=progress, spool=spool)
+            return {"report": asdict(report)}
 
     def send(self, event: Mapping[str, Any]) -> None:
         """Tell the one who waits for the job."""
@@ -78,8 +82,9 @@ class Job:
 
     def file_bytes(self) -> int:
         """The greatest file that the job may write."""
-        order, video = self.request.order, os.fstat(self.source).st_size if self.request.order.video else 0
-        return int(self.request.limits.seconds * _bytes_per_second(order)) + video + 2**20
+        order, seconds = self.request.order, self.request.limits.seconds
+        video = os.fstat(self.source).st_size if order.video else 0
+        return max(int(seconds * _bytes_per_second(order)) + video, spool_bytes(order, seconds)) + 2**20
 
 
 def _bytes_per_second(order: MediaOrder) -> int:
@@ -200,9 +205,10 @@ def _be_child(job: Job, zygote: int) -> NoReturn:
     """
     status = 1
     try:
-        keep = {job.channel.fileno(), job.source, job.target}
+        spool = open_spool(job.request.order)
+        keep = {job.channel.fileno(), job.source, job.target} | ({spool.fileno()} if spool else set())
         confine(job.request.limits, keep=keep, file_bytes=job.file_bytes(), parent=zygote)
-        job.run()
+        job.run(spool)
         status = 0
     except BaseException:  # noqa: BLE001 - also SystemExit must not reach the interpreter
         traceback.print_exc()
