@@ -27,13 +27,15 @@ def write_media(
     *,
     container: str | None = None,
     video: bool = False,
+    options: dict[str, str] | None = None,
+    muxer_options: dict[str, str] | None = None,
 ) -> Path:
-    """Write float32 ``samples``, (samples,) or (samples, channels), with PyAV alone."""
+    """Write float32 ``samples``, (samples,) or (samples, channels), with PyAV alone; ``options`` are the encoder's."""
     table = samples.reshape(len(samples), -1)
     layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[table.shape[1]]
-    with av.open(path, "w", format=container) as output:
+    with av.open(path, "w", format=container, container_options=muxer_options or {}) as output:
         pictures = output.add_stream("mpeg4", rate=10) if video else None
-        stream = output.add_stream(codec, rate=rate, layout=layout)
+        stream = output.add_stream(codec, rate=rate, options=options, layout=layout)
         if "amr" in codec:
             stream.bit_rate = 12_200
         if pictures is not None:
@@ -49,6 +51,42 @@ def write_media(
             frame.rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
+    return path
+
+
+def write_film(
+    path: Path,
+    samples: np.ndarray,
+    rate: int,
+    *,
+    codecs: tuple[str, str] = ("libx264", "aac"),
+    pictures: int = 40,
+    audio_at: float = 0.0,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """A film of 10 pictures a second, each of its own grey, whose sound starts ``audio_at`` seconds after them.
+
+    Less than 0: the pictures start later than the sound. ``codecs`` are the encoders of video and audio; ``options``
+    are those of the video's.
+    """
+    with av.open(path, "w") as output:
+        video = output.add_stream(codecs[0], rate=10, options=options or {})
+        video.width, video.height = 64, 48
+        audio = output.add_stream(codecs[1], rate=rate, layout="mono")
+        start, late = round(max(0.0, audio_at) * rate), round(max(0.0, -audio_at) * 10)
+        packets = []
+        for number in range(pictures):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 + 5 * number % 200, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = late + number, Fraction(1, 10)
+            packets += video.encode(frame.reformat(format="yuv420p"))
+        packets += video.encode(None)
+        for begin in range(0, len(samples), 4096):
+            sound = av.AudioFrame.from_ndarray(samples[None, begin : begin + 4096], format="flt", layout="mono")
+            sound.rate, sound.pts, sound.time_base = rate, start + begin, Fraction(1, rate)
+            packets += audio.encode(sound)
+        packets += audio.encode(None)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            output.mux(packet)
     return path
 
 

@@ -52,17 +52,6 @@ def test_every_format_comes_in_place_and_whole(suffix, codec, rate, container, l
     assert error_db(speech, decoded[:, 0]) < limit
 
 
-@pytest.mark.skipif("libopencore_amrnb" not in av.codecs_available, reason="this build of FFmpeg has no AMR")
-def test_amr_comes_in_place(tmp_path):
-    """The look-ahead of AMR's encoder, of which the file says nothing, is taken out."""
-    time = np.arange(3 * 8000) / 8000
-    sweep = (0.3 * np.sin(2 * np.pi * (200 * time + 150 * time**2))).astype(np.float32)
-    decoded, rate = read_media(write_media(tmp_path / "a.amr", sweep, 8000, "libopencore_amrnb"))
-    assert rate == 8000
-    assert 0 <= len(decoded) - len(sweep) < 320
-    assert lag(decoded[: len(sweep), 0], sweep) == 0
-
-
 def test_the_rate_is_that_of_the_samples(tmp_path):
     """Opus of a 16 kHz recording is read at the 48 kHz its decoder gives, in full length."""
     decoded, rate = read_media(write_media(tmp_path / "a.mka", voice(SECONDS, 16000), 16000, "libopus"))
@@ -79,8 +68,8 @@ def test_the_audio_of_a_video(suffix, tmp_path):
     )
     decoded, rate = read_media(path)
     assert rate == 48000
-    assert abs(len(decoded) - len(speech)) <= 1024
-    assert lag(decoded[: len(speech), 0], speech[: len(decoded)]) in (0, 1024 if suffix == "mkv" else 0)
+    assert 0 <= len(decoded) - len(speech) < 1024
+    assert lag(decoded[: len(speech), 0], speech) == 0
 
 
 def test_channels_stay_in_order(tmp_path):
