@@ -4,16 +4,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DATA ?= bench-data
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-annotate --no-header
+BENCH_STAMP := $(VENV)/.bench-installed
 LOCKS := requirements/dev.lock requirements/data.lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean bench-speed chaos docs
+.PHONY: help setup demo test check format lock clean chaos docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling spectrograms
 
 help: ## Explain the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "The virtual environment is made with python3, or with the one you name: make setup PYTHON=python3.12"
 
 setup: $(STAMP) ## Prepare .venv from the hashed lock files (quick when nothing changed)
@@ -49,8 +51,32 @@ format: setup ## Format the code and mend what the linter can
 docs: setup ## Write the generated reference pages
 	$(BIN)/python scripts/generate_reference.py
 
-bench-speed: setup ## Compare the denoiser's speed with the public streaming runtime
+bench-tools: $(BENCH_STAMP) ## Install what bench-sound scores with (needs a C compiler) and the public runtimes
+
+# PESQ is built by the isolated front end's rules, which leave out what its setup.py would download.
+$(BENCH_STAMP): $(STAMP) requirements/bench.lock requirements/runtimes.lock
+	$(PIP) --use-pep517 --require-hashes -r requirements/bench.lock
+	$(PIP) --only-binary :all: --require-hashes -r requirements/runtimes.lock || \
+	  echo "A public runtime has no wheel for this machine: the benches go on without them."
+	@touch $@
+
+bench-data: setup ## Make a set of noisy and clean recordings from Debian packages: make bench-data [DATA=dir]
+	$(BIN)/python scripts/noisy_speech.py $(DATA)
+
+bench-sound: bench-tools ## Score the engines on a set of recordings: make bench-sound [DATA=dir]
+	$(BIN)/sordino bench sound --data $(DATA)
+
+bench-speed: bench-tools ## Compare the engines' speed with the public runtimes and the machine's limit
 	$(BIN)/sordino bench speed
+
+bench-memory: setup ## Compare the memory of ten hours of audio with that of ten minutes (takes long)
+	$(BIN)/sordino bench memory
+
+bench-scaling: setup ## Compare two jobs at once with one after the other
+	$(BIN)/sordino bench scaling
+
+spectrograms: setup ## Draw five recordings of a set before and after: make spectrograms [DATA=dir]
+	$(BIN)/python scripts/spectrograms.py --data $(DATA)
 
 chaos: setup ## Kill workers at random while jobs run, and count the results (about two minutes)
 	$(BIN)/python scripts/chaos.py
@@ -58,6 +84,8 @@ chaos: setup ## Kill workers at random while jobs run, and count the results (ab
 lock: setup ## Pin what pyproject.toml asks for in requirements/; pins that still fit stay (data.lock is kept by hand)
 	$(COMPILE) --group build --output-file requirements/build.lock
 	$(COMPILE) --group dev --extra demo pyproject.toml --output-file requirements/dev.lock
+	$(COMPILE) --extra bench pyproject.toml --constraint requirements/dev.lock --output-file requirements/bench.lock
+	$(COMPILE) --no-deps --group runtimes --output-file requirements/runtimes.lock
 
 clean: ## Remove what setup and the demo made
 	rm -rf $(VENV) demo

@@ -8,7 +8,10 @@ from typing import Final
 import numpy as np
 from rich.table import Table
 
-from measure import Dnsmos, Samples, dnsmos, find_dnsmos_model, loud_level, noise_floor
+from measure import Samples, loud_level, noise_floor
+from sordino.audio import dnsmos
+from sordino.audio.order import Dnsmos
+from sordino.bench.scores import opinions
 
 RATE: Final = 16000
 """Sample rate of both sides, Hz."""
@@ -52,12 +55,12 @@ def measure(path: Path) -> Findings:
         ValueError: it has another rate, width or number of channels.
     """
     samples = _read(path)
-    model = find_dnsmos_model() if len(samples) >= SHORTEST_SECONDS * RATE else None
+    scored = len(samples) >= SHORTEST_SECONDS * RATE and dnsmos.find_model() is not None
     return Findings(
         samples=samples,
         noise=noise_floor(samples, RATE),
         loud=loud_level(samples, RATE),
-        mos=dnsmos(samples, model) if model else None,
+        mos=opinions(samples) if scored else None,
     )
 
 

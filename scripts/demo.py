@@ -17,7 +17,8 @@ from rich.table import Table
 import sordino
 from comparison import RATE, SHORTEST_SECONDS, Findings, measure, table
 from server import REGION, START_SECONDS, Server, ServerError, exit_on_sigterm, start_server
-from sordino.cli.bench import sample_file
+from sordino.bench.errors import BenchError
+from sordino.bench.recording import sample_file
 from spectrogram import draw
 
 JOB_SECONDS: Final = 3600.0
@@ -67,7 +68,7 @@ def main() -> int:
         _run(source, options.output, about=None if options.input else ABOUT)
     except KeyboardInterrupt:
         return 130
-    except (DemoError, OSError, sordino.MediaError) as error:
+    except (DemoError, BenchError, OSError, sordino.MediaError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     return 0

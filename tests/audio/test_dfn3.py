@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sordino.cli.bench import sample_file
+from sordino.bench.errors import BenchError
+from sordino.bench.recording import sample_file
+from sordino.bench.runtimes import Libdf
+from sordino.bench.scores import si_sdr
 from sordino.denoisers import load, prepared, weights
-from sordino.denoisers.comparison import si_sdr
 from sordino.denoisers.dfn3 import Dfn3
 from sordino.denoisers.graph import FEATURES
-from sordino.denoisers.streaming_runtime import StreamingRuntime
 
 RATE = 48_000
 
@@ -43,7 +44,7 @@ def humming_room(seconds: float) -> np.ndarray:
     """A piece of a noisy recording, at 48 kHz by repetition of samples (which the test does not mind)."""
     try:
         path = sample_file()
-    except FileNotFoundError as error:
+    except BenchError as error:
         pytest.skip(str(error))
     with wave.open(str(path)) as file:
         file.setpos(3 * file.getframerate())
@@ -119,14 +120,14 @@ def test_graph_carries_its_state_over_any_blocks(model: Dfn3, sizes: list[int]) 
 )
 def test_output_is_that_of_the_public_runtime(model: Dfn3, samples: np.ndarray) -> None:
     """Sample for sample what the frame-by-frame runtime of the same weights gives, also at extreme local SNR."""
-    expected = StreamingRuntime(model.info.delay).run(samples).output
+    expected = Libdf().prepare(samples)()
     assert si_sdr(expected, denoise(model, samples)) > 70
 
 
 def test_speech_in_a_humming_room_is_that_of_the_public_runtime(model: Dfn3) -> None:
     """The same on a recording of people."""
     samples = humming_room(3)
-    assert si_sdr(StreamingRuntime(model.info.delay).run(samples).output, denoise(model, samples)) > 70
+    assert si_sdr(Libdf().prepare(samples)(), denoise(model, samples)) > 70
 
 
 def test_speech_in_a_humming_room_is_kept(model: Dfn3) -> None:

