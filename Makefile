@@ -84,7 +84,7 @@ chaos: setup ## Kill workers at random while jobs run, and count the results (ab
 lock: setup ## Pin what pyproject.toml asks for in requirements/; pins that still fit stay (data.lock is kept by hand)
 	$(COMPILE) --group build --output-file requirements/build.lock
 	$(COMPILE) --group dev --extra demo pyproject.toml --output-file requirements/dev.lock
-	$(COMPILE) --extra bench pyproject.toml --constraint requirements/dev.lock --output-file requirements/bench.lock
+	$(COMPILE) --no-deps --group scores --output-file requirements/bench.lock
 	$(COMPILE) --no-deps --group runtimes --output-file requirements/runtimes.lock
 
 clean: ## Remove what setup and the demo made
