@@ -8,7 +8,6 @@ as long as denoising half a minute or more, so that only a few are scored.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -133,8 +132,11 @@ def load() -> Scorer | None:
     return Scorer(ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
 
 
+@cache
 def find_model() -> Path | None:
-    """The model's file; None where the wheel is not installed or lacks it."""
+    """The model's file, looked for once a process; None where the wheel is not installed or lacks it."""
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415 (slow to import)
+
     try:
         path = Path(str(distribution(WHEEL).locate_file(MODEL)))
     except PackageNotFoundError:

@@ -70,7 +70,7 @@ class Levels:
 
     def _percentile(self, percent: float) -> float:
         place = int(np.searchsorted(np.cumsum(self._counts), percent / 100 * self._counts.sum()))
-        return LOWEST + (place + 0.5) / _BINS_A_DB
+        return round(LOWEST + (place + 0.5) / _BINS_A_DB, 2)
 
 
 class Restorer:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -192,7 +191,7 @@ class _Path:
         self._treatment = Treatment(
             order, denoiser, channels=self.channels, rate=decoded.rate, to_rate=self.rate, spool=spool
         )
-        listen = dnsmos.load() is not None
+        listen = dnsmos.find_model() is not None
         self._clipping = Clipping(decoded.channels), Clipping(self.channels)
         self._before = QualityMeter(decoded.rate, self.channels, listen=listen)
         self._after = QualityMeter(self.rate, self.channels, listen=listen)
@@ -250,7 +249,7 @@ def whole_or_nothing(target: Path, *, keep: Path | None = None) -> Iterator[Bina
     _check_replaceable(target)
     if keep is not None and place.exists() and place.samefile(keep):
         raise OrderError(f"{target} is the input; choose another name for the output")
-    part = place.with_name(f".{secrets.token_hex(8)}.part")
+    part = place.with_name(f".{os.urandom(8).hex()}.part")
     with _errors_naming(part, target):
         try:
             with part.open("x+b") as file:

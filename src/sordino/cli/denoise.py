@@ -9,9 +9,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, cast
 
 import typer
+
+from sordino.audio.order import DEFAULT_DENOISER, FULL_STRENGTH, Channels
+
+if TYPE_CHECKING:
+    from sordino.audio.order import MediaOrder, Report
 
 STANDARD = "-"
 CANNOT_PROCESS = 1
@@ -21,24 +26,58 @@ USAGE = 2
 def denoise(
     source: Annotated[str, typer.Argument(metavar="IN", help="Any audio or video file; `-` reads standard input.")],
     target: Annotated[str, typer.Argument(metavar="OUT", help="The file to write; `-` writes to standard output.")],
+    *,
     rate: Annotated[
         int,
         typer.Option(
-            help="Sample rate of the result in Hz: 8000, 12000, 16000, 24000, 32000, 44100 or 48000. "
-            "0: the least of them that keeps all of the input's band."
+            help="Sample rate of the result in Hz: 8000, 12000, 16000, 24000, 32000, 44100 or 48000, Opus without "
+            "32000 and 44100. 0: the least of them that keeps all of the input's band."
         ),
     ] = 16000,
     format: Annotated[  # noqa: A002 (the option's name)
         str | None,
         typer.Option(
-            help="wav, mp3 or m4a; by default that of OUT's suffix, and wav for standard output.", show_default=False
+            help="wav, mp3, m4a, flac or opus; by default that of OUT's suffix, and wav for standard output.",
+            show_default=False,
         ),
     ] = None,
-    denoiser: Annotated[str, typer.Option(help="The engine that removes the noise.")] = "dfn3",
+    denoiser: Annotated[str, typer.Option(help="The engine that removes the noise.")] = DEFAULT_DENOISER,
+    strength: Annotated[
+        int,
+        typer.Option(
+            help="Most that is taken from any sound, whole dB, 0 to 100; 0 passes all through, 100 sets no limit."
+        ),
+    ] = FULL_STRENGTH,
+    channels: Annotated[
+        Channels,
+        typer.Option(
+            help="mix: one channel of all; keep: all of them, with one common gain, so that the stereo image stays."
+        ),
+    ] = Channels.MIX,
+    loudness: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LUFS|keep",
+            help="Integrated loudness of the result (EBU R 128), -70 to -5 LUFS, with a true peak of at most -1 dBTP; "
+            "keep: speech as loud as in the input. By default as the engine gives it.",
+            show_default=False,
+        ),
+    ] = None,
+    video: Annotated[bool, typer.Option("--video", help="Carry the video over untouched, into m4a only.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Print how it sounds before and after; to standard error when OUT is `-`.")
+    ] = False,
+    report_json: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write the report as JSON; `-` writes to standard output.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Remove the noise of an audio or video file.
 
-    The result has one channel and is as long as the input, to the sample. It is written whole or not at all.
+    The result is as long as the input, to the sample, and has one channel unless told otherwise. It is written whole or
+    not at all.
 
     Exit status: 0 done, 1 the input cannot be processed or a file (the model's, too) cannot be read or written,
     2 wrong usage.
@@ -48,7 +87,19 @@ def denoise(
     from sordino.denoisers.weights import WeightsError
 
     try:
-        note = _denoise(source, target, rate or None, format, denoiser)
+        order = _order(
+            target,
+            format,
+            rate=rate or None,
+            denoiser=denoiser,
+            strength=strength,
+            channels=channels,
+            loudness=_loudness(loudness),
+            video=video,
+        )
+        _check_outputs(target, report_json)
+        made = _denoise(source, target, order, score=report or report_json is not None)
+        _tell(made, target, table=report, file=report_json)
     except MediaError as error:
         raise _failed(f"{_input_name(source)}: {error}", CANNOT_PROCESS) from error
     except (OrderError, UnknownDenoiserError) as error:
@@ -59,25 +110,60 @@ def denoise(
         # Without a name it is an error of writing, as of a full disk.
         name = error.filename or ("standard output" if target == STANDARD else target)
         raise _failed(f"{name}: {error.strerror}", CANNOT_PROCESS) from error
-    if note:
-        _say(f"{_input_name(source)}: {note}")
+    if made.note:
+        _say(f"{_input_name(source)}: {made.note}")
 
 
 def _input_name(source: str) -> str:
     return "standard input" if source == STANDARD else source
 
 
-def _denoise(source: str, target: str, rate: int | None, form: str | None, denoiser: str) -> str:
-    from sordino.audio.errors import OrderError
+def _loudness(text: str | None) -> float | Literal["keep"] | None:
+    """The loudness as the order takes it; what is no number is the order's to refuse."""
+    if text is None:
+        return None
+    if text == "keep":
+        return "keep"
+    try:
+        return float(text)
+    except ValueError:
+        return cast("float", text)
+
+
+def _order(target: str, form: str | None, **controls: Any) -> "MediaOrder":  # noqa: ANN401 (the order's own values)
     from sordino.audio.order import MediaOrder
-    from sordino.audio.process import media_format, process
+    from sordino.audio.process import media_format
+
+    wanted = form or ("wav" if target == STANDARD else None)
+    return MediaOrder(format=media_format(wanted, Path(target)), **controls)
+
+
+def _check_outputs(target: str, report_json: str | None) -> None:
+    from sordino.audio.errors import OrderError
 
     if target == STANDARD and sys.stdout.isatty():
         raise OrderError("will not write audio to a terminal; name a file or redirect standard output")
-    wanted = form or ("wav" if target == STANDARD else None)
-    order = MediaOrder(format=media_format(wanted, Path(target)), rate=rate, denoiser=denoiser)
+    if target == STANDARD and report_json == STANDARD:
+        raise OrderError("cannot write both the audio and the report to standard output; name a file for one of them")
+
+
+def _denoise(source: str, target: str, order: "MediaOrder", *, score: bool) -> "Report":
+    from sordino.audio.process import process
+
     with _input(source) as read, _output(target, source) as written, _progress() as progress:
-        return process(read, written, order, progress=progress).note
+        return process(read, written, order, progress=progress, score=score)
+
+
+def _tell(made: "Report", target: str, *, table: bool, file: str | None) -> None:
+    """Print and write the report where it is wanted."""
+    from sordino.cli.report import as_json, as_table
+
+    if table:
+        typer.echo(as_table(made), nl=False, err=target == STANDARD)
+    if file == STANDARD:
+        typer.echo(as_json(made), nl=False)
+    elif file is not None:
+        Path(file).write_text(as_json(made), encoding="utf-8")
 
 
 @contextmanager

@@ -67,8 +67,13 @@ class Denoiser(Protocol):
         """What the engine is."""
         ...
 
-    def stream(self, channels: int = 1) -> DenoiserStream:
-        """Start a recording of ``channels`` channels, each of which is treated as if it were alone.
+    def stream(self, channels: int = 1, *, linked: bool = False) -> DenoiserStream:
+        """Start a recording.
+
+        Args:
+            channels: number of channels.
+            linked: whether all get one common gain, so that the image stays where it is; else each is treated as if it
+                were alone.
 
         Raises:
             ValueError: ``channels`` is less than 1.

@@ -30,8 +30,9 @@ class Off:
 
     info: DenoiserInfo
 
-    def stream(self, channels: int = 1) -> OffStream:
-        """See `sordino.denoisers.Denoiser.stream`."""
+    def stream(self, channels: int = 1, *, linked: bool = False) -> OffStream:
+        """See `sordino.denoisers.Denoiser.stream`; what is not changed stays where it is."""
+        del linked
         return OffStream(checked(channels))
 
 
