@@ -196,14 +196,14 @@ def _most_samples(form: MediaFormat, channels: int) -> int | None:
 def _start(video: Fraction, audio: Fraction | None, rate: int) -> tuple[Fraction, int]:
     """When the file starts, seconds on the input's clock, and after how many samples its audio.
 
-    The earlier of both comes at 0. Audio that is later by less than the encoder's priming is written later, by as much
-    as that, and the video is moved with it: only an edit list that begins with nothing can be set right afterwards.
+    The earlier of both comes at 0. Audio that is later by no more than the encoder's priming is written a little later
+    still, and the video is moved with it: only an edit list that begins with nothing can be set right afterwards.
     """
     begin = video if audio is None else audio
     zero = min(video, begin)
     lead = round((begin - zero) * rate)
-    if 0 < lead < AAC_PRIMING:
-        zero, lead = zero - Fraction(AAC_PRIMING - lead, rate), AAC_PRIMING
+    if 0 < lead <= AAC_PRIMING:
+        zero, lead = zero - Fraction(AAC_PRIMING + 1 - lead, rate), AAC_PRIMING + 1
     return zero, lead
 
 

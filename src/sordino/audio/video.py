@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,6 +13,7 @@ from av.video.stream import VideoStream
 
 from sordino.audio.containers import open_container
 from sordino.audio.errors import MediaError, MediaReason
+from sordino.audio.timing import TimedPacket, mended, reordered
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -60,15 +60,6 @@ def find_video(container: InputContainer) -> Stream | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class TimedPacket:
-    """A packet with the time stamps that it shall have, in the units of its stream."""
-
-    packet: "Packet[VideoStream]"
-    decoded: int
-    shown: int
-
-
 class VideoReader:
     """The packets of a video stream in the order of decoding, with time stamps that a muxer takes.
 
@@ -87,16 +78,22 @@ class VideoReader:
         self.unit = stream.time_base or Fraction(1, av.time_base)
         self.damaged = False
         self.next: TimedPacket | None = None
-        self._packets = self._demux(container)
+        demuxed = self._demux(container)
+        matroska = "matroska" in container.format.name
+        self._packets = reordered(demuxed) if matroska else mended(demuxed)
         self.advance()
-        # FFmpeg states a start where an edit list hides the first pictures; elsewhere it may need a decoder to tell.
-        first = 0 if self.next is None else self.next.shown
-        self.start = (first if stream.start_time is None else stream.start_time) * self.unit
+        self.start = self._first_shown() * self.unit
+
+    def _first_shown(self) -> int:
+        """FFmpeg states a start where an edit list hides the first pictures; elsewhere it needs a decoder to tell."""
+        if self.next is None:
+            return 0
+        stated = self.stream.start_time
+        return stated if self.next.packet.is_discard and stated is not None else self.next.shown
 
     def advance(self) -> None:
         """Go on to the next packet."""
-        packet = next(self._packets, None)
-        self.next = None if packet is None else _timed(packet, self.next)
+        self.next = next(self._packets, None)
 
     def _demux(self, container: InputContainer) -> "Iterator[Packet[VideoStream]]":
         try:
@@ -109,16 +106,6 @@ class VideoReader:
         except IndexError:
             # As for audio: PyAV stumbles at the end over streams that appeared while reading.
             return
-
-
-def _timed(packet: "Packet[VideoStream]", before: TimedPacket | None) -> TimedPacket:
-    """The packet's time stamps, made up where it has none and mended where they go back, as FFmpeg's own tool does."""
-    stamp = packet.pts if packet.dts is None else packet.dts
-    if before is not None:
-        least = before.decoded + 1
-        stamp = before.decoded + max(1, packet.duration or 0) if stamp is None else max(stamp, least)
-    decoded = stamp or 0
-    return TimedPacket(packet, decoded, decoded if packet.pts is None else max(packet.pts, decoded))
 
 
 class VideoTrack:
