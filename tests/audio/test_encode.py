@@ -10,7 +10,10 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from audio.sounds import error_db, lag, read_media, voice
+from sordino.audio.decode import open_input
 from sordino.audio.encode import open_output, to_int16
+from sordino.audio.errors import MediaError, MediaReason
+from sordino.audio.formats import DETAILS
 from sordino.audio.order import MediaFormat
 from sordino.audio.resample import Resampler
 
@@ -64,6 +67,110 @@ def test_any_length_is_kept(length, form_and_rate, tmp_path):
     assume(form is not MediaFormat.MP3 or length >= 80)
     path = encoded(tmp_path / f"short.{form}", voice(5000 / rate, rate)[:length, None], rate)
     assert len(read_at(path, rate)) == length
+
+
+def chords(channels: int) -> np.ndarray:
+    """A second at 48 kHz with a tone of its own in each channel, 250 Hz and steps of 150 Hz."""
+    time = np.arange(48000) / 48000
+    return np.stack([0.3 * np.sin(2 * np.pi * (250 + 150 * k) * time) for k in range(channels)], axis=1).astype("f4")
+
+
+def order_of(decoded: np.ndarray) -> list[int]:
+    """Which of the tones each channel holds."""
+    peaks = np.abs(np.fft.rfft(decoded[:48000], axis=0)).argmax(axis=0)
+    return [round((int(peak) - 250) / 150) for peak in peaks]
+
+
+@pytest.mark.parametrize(
+    ("form", "channels", "layout"),
+    [
+        *(("wav", channels, None) for channels in (1, 2, 3, 6, 8, 9, 16, 64)),
+        *(("flac", channels, None) for channels in range(1, 9)),
+        *(("m4a", channels, None) for channels in range(1, 9)),
+        *(("opus", channels, None) for channels in (1, 2, 3, 4, 6, 8)),
+        ("wav", 6, "5.1(side)"),
+        ("wav", 4, "4.0"),
+        ("flac", 6, "5.1(side)"),
+        ("flac", 4, "4.0"),
+        ("m4a", 4, "4.0"),
+        ("opus", 4, "4.0"),
+        ("wav", 4, "ambisonic 1"),
+        ("flac", 4, "nonsense"),
+        ("wav", 2, "5.1"),
+    ],
+)
+def test_many_channels_stay_in_order(form, channels, layout, tmp_path):
+    """As many channels as a format holds come back, each as itself."""
+    path = tmp_path / f"a.{form}"
+    with path.open("w+b") as file, open_output(file, MediaFormat(form), 48000, channels, layout=layout) as sink:
+        sink.write(chords(channels))
+    decoded, _ = read_media(path)
+    assert decoded.shape == (48000, channels)
+    assert order_of(decoded) == list(range(channels))
+
+
+@pytest.mark.parametrize(("form", "layout"), [("wav", "5.1(side)"), ("flac", "4.0"), ("m4a", "5.1"), ("opus", "5.1")])
+def test_the_places_of_channels_are_written(form, layout, tmp_path):
+    """A layout that is given is read again."""
+    channels = 4 if layout == "4.0" else 6
+    path = tmp_path / f"a.{form}"
+    with path.open("w+b") as file, open_output(file, MediaFormat(form), 48000, channels, layout=layout) as sink:
+        sink.write(chords(channels))
+    with path.open("rb") as file, open_input(file) as source:
+        assert source.layout == layout
+
+
+@pytest.mark.parametrize(
+    ("form", "channels", "wider"),
+    [
+        ("mp3", 3, "wav, m4a, flac, opus"),
+        ("mp3", 5, "wav, m4a, flac"),
+        ("opus", 5, "wav, m4a, flac"),
+        ("opus", 7, "wav, m4a, flac"),
+        ("m4a", 9, "wav"),
+        ("flac", 16, "wav"),
+    ],
+)
+def test_more_channels_than_a_format_holds(form, channels, wider, tmp_path):
+    """Too many channels are refused before anything is written, with the formats that take them."""
+    path = tmp_path / "a"
+    with (
+        path.open("w+b") as file,
+        pytest.raises(MediaError, match=f"{channels} channels.*mix them to one, or choose {wider}[.]"),
+        open_output(file, MediaFormat(form), 48000, channels),
+    ):
+        pytest.fail("it was opened")
+    assert path.stat().st_size == 0
+
+
+@pytest.mark.parametrize(("form", "rate"), FORMATS_AND_RATES)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_bit_rates_are_those_that_were_chosen(form, rate, channels, tmp_path):
+    """A file of noise is as large as its bit rate says, also where the format has a ceiling."""
+    chosen = DETAILS[form].bit_rate(rate, channels)
+    if chosen is None:
+        assert form in (MediaFormat.WAV, MediaFormat.FLAC)
+        return
+    noise = 0.2 * np.random.default_rng(2).standard_normal((4 * rate, channels)).astype(np.float32)
+    path = encoded(tmp_path / f"a.{form}", noise, rate)
+    assert path.stat().st_size * 8 / 4 == pytest.approx(chosen, rel=0.35)
+    assert 20_000 <= chosen / channels <= 128_000
+
+
+def test_a_wav_file_ends_where_its_header_can_count_no_further(tmp_path, monkeypatch):
+    """With one or two channels, a WAV file that would pass 4 GiB is refused in words; nothing wraps around."""
+    monkeypatch.setattr("sordino.audio.encode._RIFF_BYTES", 1000)
+    with (tmp_path / "a.wav").open("w+b") as file, open_output(file, MediaFormat.WAV, 8000) as sink:
+        sink.write(np.zeros((500, 1), np.float32))
+        with pytest.raises(MediaError, match="longer than a WAV file may be, 4 GiB; choose flac") as raised:
+            sink.write(np.zeros((1, 1), np.float32))
+    assert raised.value.reason is MediaReason.RESOURCE
+
+
+def test_a_wav_file_of_many_channels_has_room_to_become_rf64(tmp_path):
+    """With more than two channels the header holds the place for sizes of 64 bits."""
+    data = encoded(tmp_path / "a.wav", chords(3), 48000).read_bytes()
+    assert data[12:16] == b"JUNK"
 
 
 @pytest.mark.parametrize("form", list(MediaFormat))
