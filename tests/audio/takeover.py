@@ -9,7 +9,9 @@ import mmap
 import os
 import signal
 import socket
+import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +42,23 @@ def _lend_signals():
     fcntl.fcntl(2, fcntl.F_SETOWN, os.getppid())
 
 
+def _say(*lines: bytes):
+    """Speak over the job's channel, and end as if all were well."""
+    for descriptor in range(3, 32):
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                for line in lines:
+                    os.write(descriptor, line + b"\n")
+    os._exit(0)
+
+
 ATTEMPTS = {
+    "say no JSON": lambda: _say(b"{"),
+    "say no object": lambda: _say(b"[1]"),
+    "say a long line": lambda: _say(b'"' + b"x" * 100_000 + b'"'),
+    "say progress in words": lambda: _say(b'{"progress": "much"}'),
+    "say what is no report": lambda: _say(b'{"report": {"seconds": 1}}'),
+    "say an unknown reason": lambda: _say(b'{"error": {"reason": "whim", "message": ""}}'),
     "read a file": Path("/etc/passwd").read_bytes,
     "write a file": lambda: Path("/tmp/sordino-was-here").write_bytes(b""),
     "look at a file": Path("/etc/passwd").stat,

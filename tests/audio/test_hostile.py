@@ -6,6 +6,7 @@ import struct
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 
 import av
 import numpy as np
@@ -226,6 +227,17 @@ def test_random_bytes_end_as_sound_or_as_an_error(data, head):
     except MediaError:
         return
     assert samples > 0
+
+
+@pytest.mark.parametrize("size", [-100, 2**40, 2**62, 2**63 - 1])
+def test_a_part_of_impossible_size(size, tmp_path):
+    """A chunk that sends the reader before the beginning, or further than any disk, ends as any damage does."""
+    path = write_media(tmp_path / "a.caf", voice(3.0, 16000), 16000, "pcm_s16be")
+    data, after_description = path.read_bytes(), 8 + 12 + 32
+    path.write_bytes(data[:after_description] + b"free" + struct.pack(">q", size) + data[after_description:])
+    # Not in memory: a real file has a place it cannot reach, and says so with an error.
+    with path.open("rb") as file, suppress(MediaError), open_input(file) as source:
+        assert sum(map(len, source)) == 48000
 
 
 def test_adx_is_refused_by_its_name(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 import sordino
 from audio.sounds import read_media, voice, write_media
 from sordino.audio import sandbox
+from sordino.audio.confinement import active_layers
 from sordino.audio.errors import MediaCrashedError, MediaError, MediaReason
 from sordino.audio.order import MediaLimits, MediaOrder, Report
 from sordino.audio.request import Request
@@ -338,6 +339,43 @@ async def test_nothing_survives_a_killed_parent(long_recording, tmp_path):
     parent.kill()
     await parent.wait()
     await until(lambda: parent_of(job) is None and parent_of(zygote) is None)
+
+
+async def test_few_engines_stay_loaded(engines, recording, long_recording, tmp_path, monkeypatch):
+    """An engine that was not used for long makes room for another, but never one that has a job."""
+    monkeypatch.setattr(sandbox, "_MOST_ZYGOTES", 1)
+    sandbox.close()
+    await run(recording, tmp_path / "a.wav", MediaOrder(), LIMITS)
+    work = asyncio.create_task(run(long_recording, tmp_path / "b.wav", OFF, LIMITS))
+    await until(jobs)
+    assert len(zygotes()) == 1
+    await run(recording, tmp_path / "c.wav", MediaOrder(), LIMITS)
+    assert len(zygotes()) == 2
+    assert len(jobs()) == 1
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    sandbox.warm("sleeps")
+    assert len(zygotes()) == 1
+
+
+async def test_an_order_that_does_not_fit_the_input_is_refused(tmp_path):
+    """More channels than the format holds is told with what to do instead, and is not tried again as a crash."""
+    wide = write_media(tmp_path / "a.wav", np.zeros((16000, 6), np.float32), 16000, "pcm_s16le")
+    with pytest.raises(MediaError, match="6 channels"):
+        await run(wide, tmp_path / "a.mp3", MediaOrder(format="mp3", channels="keep", denoiser="off"), LIMITS)
+
+
+async def test_the_log_tells_once_what_confines(recording, tmp_path, caplog):
+    """The worker's log names the layers that this kernel offers."""
+    sandbox._note_layers.cache_clear()
+    with caplog.at_level("INFO", "sordino.audio.sandbox"):
+        await run(recording, tmp_path / "a.wav", OFF, LIMITS)
+        await run(recording, tmp_path / "a.wav", OFF, LIMITS)
+    (message,) = [record.message for record in caplog.records]
+    assert message.startswith("media processes are confined by: limits")
+    for layer in active_layers(apart=False):
+        assert layer in message
 
 
 async def test_no_zygote_outlives_its_use(recording, tmp_path):

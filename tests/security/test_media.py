@@ -31,7 +31,8 @@ DENIED = (
     "have signals sent",
 )
 HARMLESS = ("start a thread", "abort")
-DEADLY = tuple(attempt for attempt in takeover.ATTEMPTS if attempt not in DENIED + HARMLESS)
+NONSENSE = tuple(attempt for attempt in takeover.ATTEMPTS if attempt.startswith("say "))
+DEADLY = tuple(attempt for attempt in takeover.ATTEMPTS if attempt not in DENIED + HARMLESS + NONSENSE)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -81,6 +82,13 @@ async def test_an_abort_is_told_as_one(tmp_path):
     """A library that gives up does not look like an attack."""
     with pytest.raises(MediaCrashedError, match="SIGABRT"):
         await attempt("abort", tmp_path)
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+async def test_nonsense_from_the_process_is_a_crash(what, tmp_path):
+    """What a process says that is no event of a job is believed in no part."""
+    with pytest.raises(MediaCrashedError, match="nobody understands"):
+        await attempt(what, tmp_path)
 
 
 def run_alone(layer: str, act: str) -> str:

@@ -4,6 +4,7 @@ FFmpeg sees only a nameless stream of bytes, may choose among the whitelisted co
 way to open anything else.
 """
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -77,9 +78,16 @@ class _Nameless:
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of files, but for a place where no file can be, which damaged ones name, with FFmpeg's word for an error.
+
+        PyAV would hand an exception on to whoever reads next.
+        """
         if whence == os.SEEK_CUR:
             offset, whence = offset + self._position, os.SEEK_SET
-        self._position = self._file.seek(offset, whence)
+        try:
+            self._position = self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -errno.EINVAL
         return self._position
 
     def tell(self) -> int:

@@ -123,7 +123,9 @@ def _samples(frame: AudioFrame) -> Block:
     table = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
     scale = _SCALES.get(table.dtype.name)
     if scale is None:
-        return np.nan_to_num(np.ascontiguousarray(table, np.float32), copy=True, nan=0.0, posinf=0.0, neginf=0.0)
+        with np.errstate(over="ignore", invalid="ignore"):  # doubles beyond the range of floats are infinities
+            narrow = np.ascontiguousarray(table, np.float32)
+        return np.nan_to_num(narrow, copy=True, nan=0.0, posinf=0.0, neginf=0.0)
     offset = scale if table.dtype == np.uint8 else 0.0
     return ((np.ascontiguousarray(table).astype(np.float64) - offset) / scale).astype(np.float32)
 

@@ -10,28 +10,38 @@ from importlib import import_module
 import av
 import numpy as np
 
+from sordino.audio import dnsmos
 from sordino.audio.errors import MediaError
 from sordino.audio.formats import DETAILS
-from sordino.audio.order import MediaFormat, MediaOrder
+from sordino.audio.order import Channels, MediaFormat, MediaOrder
 from sordino.audio.process import process
 
 _RATE = 48_000
 
 
 def rehearse(denoiser: str) -> None:
-    """Load the engine and run it, every output format, every option, and a refusal.
+    """Load the engine and run it, every output format, every option, and a refusal; load what scores long recordings.
 
     Raises:
         UnknownDenoiserError: there is no engine of that name.
     """
     _import_all_of_av()
+    dnsmos.load()
     recording = _recording()
     _perform(recording, MediaOrder(denoiser=denoiser))
     for form in DETAILS:
         _perform(recording, MediaOrder(format=form, denoiser="off"))
     _perform(
         recording,
-        MediaOrder(format=MediaFormat.M4A, rate=None, denoiser="off", strength=20, loudness=-20.0, video=True),
+        MediaOrder(
+            format=MediaFormat.M4A,
+            rate=None,
+            denoiser="off",
+            strength=20,
+            channels=Channels.KEEP,
+            loudness=-20.0,
+            video=True,
+        ),
     )
     _refuse()
 

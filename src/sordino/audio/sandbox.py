@@ -19,13 +19,13 @@ from functools import cache
 from typing import Any, BinaryIO
 
 from sordino.audio.confinement import Layer
-from sordino.audio.errors import MediaCrashedError, MediaError, MediaReason, OrderError
+from sordino.audio.errors import MediaCrashedError, MediaError, MediaReason
 from sordino.audio.order import Dnsmos, MediaLimits, MediaOrder, Report, SoundQuality
 from sordino.audio.request import Request
 
 _log = logging.getLogger(__name__)
 
-_OUTCOMES = ("report", "error", "order", "exit")
+_OUTCOMES = ("report", "error", "exit")
 """What an event may say of a job's end."""
 
 _NONSENSE = "The media process said what nobody understands."
@@ -84,7 +84,6 @@ async def run(
     Raises:
         MediaError: the input cannot be processed within the limits; trying again would not help.
         MediaCrashedError: the process died of something else.
-        OrderError: the sound path does not make what is asked of it, whatever the input.
     """
     outcome: dict[str, Any] = {}
     try:
@@ -100,8 +99,6 @@ async def run(
             MediaReason.RESOURCE,
             f"Processing the file took longer than the {limits.wall_seconds:g} s allowed; split it into shorter files.",
         ) from error
-    if "order" in outcome:
-        raise OrderError(outcome["order"])
     try:
         return _report(outcome)
     except (KeyError, TypeError, ValueError) as error:

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, NoReturn
 
 from sordino.audio.confinement import active_layers, confine, leave_files, leave_network
-from sordino.audio.errors import MediaError, MediaReason, OrderError
+from sordino.audio.errors import MediaError, MediaReason
 from sordino.audio.order import SAMPLE_RATES, Channels, MediaOrder
 from sordino.audio.process import process
 from sordino.audio.rehearsal import rehearse
@@ -50,8 +50,6 @@ class Job:
         """
         try:
             outcome = self._work(spool)
-        except OrderError as error:
-            outcome = {"order": str(error)}
         except MediaError as error:
             outcome = {"error": {"reason": error.reason, "message": error.message}}
         except MemoryError:
