@@ -72,6 +72,15 @@ def test_the_audio_of_a_video(suffix, tmp_path):
     assert lag(decoded[: len(speech), 0], speech) == 0
 
 
+def test_the_file_may_be_read_by_two_at_a_time(tmp_path):
+    """Two readers of one open file do not disturb each other, as when the video is carried over beside the sound."""
+    path = write_media(tmp_path / "a.mka", voice(SECONDS, 48000), 48000, "flac")
+    with path.open("rb") as file, open_input(file) as first, open_input(file) as second:
+        blocks = list(zip(first, second, strict=True))
+    assert all(np.array_equal(one, other) for one, other in blocks)
+    assert sum(len(one) for one, _ in blocks) == SECONDS * 48000
+
+
 def test_channels_stay_in_order(tmp_path):
     """Channels come out as they were, in order, in every sample format."""
     speech = voice(0.5, 16000)
@@ -220,6 +229,17 @@ def test_half_a_file_is_read_with_a_note(suffix, codec, rate, tmp_path):
         note = source.note
     assert 2 < seconds < 6
     assert "truncated" in note
+
+
+def test_a_hole_in_a_flac_file_is_told(tmp_path):
+    """Frames that the decoder drops for their wrong sums are missed."""
+    data = bytearray(write_media(tmp_path / "a.flac", voice(8.0, 48000), 48000, "flac").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
+    with open_input(io.BytesIO(data)) as source:
+        seconds = sum(map(len, source)) / 48000
+        note = source.note
+    assert 7.5 < seconds < 7.95
+    assert f"announces 8.0 s but holds {seconds:.1f} s" in note
 
 
 def test_less_than_a_second_of_a_damaged_file_is_not_enough(tmp_path):

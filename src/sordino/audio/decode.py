@@ -37,6 +37,9 @@ from sordino.audio.video import VideoCopy, find_video
 READABLE_SECONDS = 1.0
 """A damaged file must hold more audio than this to be worth processing."""
 
+_EXACT_SECONDS = 0.05
+"""Less than a frame of FLAC, which states its exact length and drops damaged frames without a word."""
+
 
 class Source(Protocol):
     """An opened input: iterate it once for its blocks, (samples, channels) at ``rate``.
@@ -164,7 +167,7 @@ class _Decoder:
         read, announced = float(self._seconds), self._announced_seconds()
         if self._damaged or self._cut_off:
             return f"The input is damaged or truncated; the {read:.1f} s that could be read were processed."
-        if announced > read + 1:
+        if announced > read + (_EXACT_SECONDS if self._container.format.name == "flac" else 1):
             return f"The input announces {announced:.1f} s but holds {read:.1f} s; it may be truncated."
         return ""
 
