@@ -1,4 +1,4 @@
-"""The picture of the demo: the spectrograms of a recording before and after, one above the other."""
+"""Spectrograms of a recording before and after, one above the other."""
 
 import io
 from pathlib import Path
@@ -33,7 +33,8 @@ def spectrogram(samples: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
         below `QUIETEST_DBFS`.
     """
     size, hop = round(WINDOW_SECONDS * rate), round(HOP_SECONDS * rate)
-    padded = np.pad(samples, (size // 2, size))
+    # Mirrored at its ends: a step from silence would look like a click.
+    padded = np.pad(samples, (size // 2, size), mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[: len(samples) + 1 : hop]
     window = np.hanning(size)
     magnitude = np.abs(np.fft.rfft(frames * window)).T * (2 / window.sum())
@@ -41,13 +42,14 @@ def spectrogram(samples: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
     return levels
 
 
-def draw(path: Path, panels: dict[str, NDArray[np.float32]], rate: int) -> None:
+def draw(path: Path, panels: dict[str, NDArray[np.float32]], rate: int, dpi: int = 110) -> None:
     """Write a PNG with the spectrogram of every panel, on one pair of axes and one colour scale.
 
     Args:
         path: file to write.
         panels: title to samples, float32, shape (n,).
         rate: sample rate of all of them, Hz.
+        dpi: points to an inch of the picture, which is 12 inches wide and 3 a panel high.
     """
     with mpl.rc_context(
         {
@@ -61,7 +63,7 @@ def draw(path: Path, panels: dict[str, NDArray[np.float32]], rate: int) -> None:
             "axes.facecolor": _PAPER,
         }
     ):
-        figure = Figure(figsize=(12, 6), layout="constrained")
+        figure = Figure(figsize=(12, 3 * len(panels)), layout="constrained")
         rows = figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         for axes, (title, samples) in zip(rows, panels.items(), strict=True):
             image = axes.imshow(
@@ -80,6 +82,6 @@ def draw(path: Path, panels: dict[str, NDArray[np.float32]], rate: int) -> None:
         bar = figure.colorbar(image, ax=rows, pad=0.01, fraction=0.03, label="Level (dBFS)", extend="both")
         bar.outline.set_visible(False)
         buffer = io.BytesIO()
-        figure.savefig(buffer, dpi=110)
+        figure.savefig(buffer, dpi=dpi)
     # A palette is enough for one colour scale and text, and makes a file of a third of the size.
-    Image.open(buffer).convert("RGB").quantize(dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.open(buffer).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)

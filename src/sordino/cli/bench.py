@@ -299,11 +299,13 @@ def _print_json(figures: dict[str, Any]) -> None:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - as JSON is
-    """What JSON can hold: dataclasses as objects, null for the infinite SI-SDR of a recording against itself."""
+    """What JSON can hold, to six digits; null for the infinite SI-SDR of a recording against itself."""
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
