@@ -11,6 +11,7 @@ import pytest
 from qcloud_cos import CosServiceError
 
 from server import REGION, Server
+from sordino.denoisers import names
 from support import job_body, noisy_speech, speech_like, wait_for_jobs, wav_bytes
 
 RATE = 44100
@@ -155,6 +156,14 @@ def test_each_job_has_its_own_engine(service: Server, new_bucket: Callable[[], s
     bucket, source = new_bucket(), narrow()
     assert change(service, bucket, source, Model="off") < 1e-3
     assert change(service, bucket, source, Model="dfn3") > 1e-2
+
+
+def test_every_engine(service: Server, new_bucket: Callable[[], str]) -> None:
+    """A job may name any engine that is installed, also when more are than stay loaded at once."""
+    bucket, source = new_bucket(), narrow()
+    for model in (*names(), *names()):
+        ended, _ = run(service, bucket, source, f"{model}.wav", Model=model)
+        assert ended["Operation"]["NoiseReduction"]["Model"] == model
 
 
 def test_strength(service: Server, new_bucket: Callable[[], str]) -> None:
