@@ -12,7 +12,7 @@ LOCKS := requirements/dev.lock requirements/data.lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean chaos docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling spectrograms
+.PHONY: help setup demo test check format lock clean chaos fuzz docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling spectrograms
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ bench-scaling: setup ## Compare two jobs at once with one after the other
 
 spectrograms: setup ## Draw five recordings of a set before and after: make spectrograms [DATA=dir]
 	$(BIN)/python scripts/spectrograms.py --data $(DATA)
+
+fuzz: setup ## Read 10,000 broken media files in the real media process, and count what came of them (about five minutes)
+	$(BIN)/python scripts/fuzz_media.py
 
 chaos: setup ## Kill workers at random while jobs run, and count the results (about two minutes)
 	$(BIN)/python scripts/chaos.py
