@@ -42,14 +42,14 @@ def denoiser(request: pytest.FixtureRequest) -> Denoiser:
 
 
 def test_names_are_the_installed_engines() -> None:
-    """Both built-in engines are registered, in order."""
-    assert {"dfn3", "off"} <= set(denoisers.names())
+    """All built-in engines are registered, in order."""
+    assert {"best", "dfn3", "fast", "off"} <= set(denoisers.names())
     assert list(denoisers.names()) == sorted(denoisers.names())
 
 
 def test_unknown_name_is_refused_with_the_known_ones() -> None:
     """A typing error is answered with the names there are."""
-    with pytest.raises(UnknownDenoiserError, match=r"'dfn4'.*dfn3, off"):
+    with pytest.raises(UnknownDenoiserError, match=r"'dfn4'.*best, dfn3, fast, off"):
         denoisers.load("dfn4")
 
 

@@ -30,12 +30,14 @@ class DenoiserInfo:
         licence: SPDX expression of the code and weights.
         rate: sample rate the engine takes and gives, Hz.
         delay: samples the engine looks ahead; its streams compensate them.
+        flops: floating point operations of its networks for a second of sound of one channel; 0 if it has none.
     """
 
     name: str
     licence: str
     rate: int
     delay: int
+    flops: float = 0.0
 
 
 class DenoiserStream(Protocol):

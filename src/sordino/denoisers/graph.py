@@ -1,13 +1,18 @@
-"""DeepFilterNet 3 as one ONNX graph with explicit state, built from the three graphs of the released archive.
+"""A DeepFilterNet as one ONNX graph with explicit state, built from the three graphs of a released archive.
 
-The archive's encoder, ERB decoder and filter decoder start cold at every call. Here the five recurrent layers, the
-input convolutions and the filter decoder's convolution take what they remember as inputs and give it back as outputs,
-so that consecutive blocks of any number of frames compute what one call over the whole recording would.
+An archive's encoder, ERB decoder and filter decoder start cold at every call. Here the recurrent layers and all
+convolutions over time take what they remember as inputs and give it back as outputs, so that consecutive blocks of any
+number of frames compute what one call over the whole recording would.
 
-Convolutions that follow each other without a nonlinearity are multiplied out where ONNX Runtime is faster so.
+The members of the family differ in widths, in the reach of their convolutions over time and in how their layers are
+joined. All of it is read off the archive: its parameters come in the same order in each.
+
+Convolutions that follow each other without a nonlinearity are multiplied out where ONNX Runtime is faster so. Recurrent
+layers too large for a core's second-level cache, whose weights every frame reads again, get weights of 8 bits there.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,24 +22,25 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
 IR_VERSION = 8  # the ONNX release of that opset
+CONTRIB = "com.microsoft"  # ONNX Runtime's own operators
+OPSETS = (helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1))
+
+LARGEST_RECURRENT = 2**20
+"""Weights of a recurrent layer that are kept as they are: 4 MiB of float32 with its input's."""
+
+QUANTUM = 32
+"""Weights that share a scale."""
 
 CHANNELS = 64
-HIDDEN = 256
-RECURRENT_LAYERS = 5
 BANDS = 32
 BINS = 96
 TAPS = 5
 
-# Names and shapes of the graph's ends, "channels" (the batch) and "frames" free. The states come back as "next_<name>".
+# Names and shapes of the graph's ends, "channels" (the batch) and "frames" free. Beside them come the states, each as
+# an input and, as "next_<name>", as an output.
 FEATURES = {
     "erb": ("channels", "frames", BANDS),
     "complex": ("channels", 2, "frames", BINS),
-}
-STATES = {
-    "past_erb": ("channels", 1, 2, BANDS),
-    "past_complex": ("channels", 2, 2, BINS),
-    "past_filter": ("channels", CHANNELS, TAPS - 1, BINS),
-    "hidden": (RECURRENT_LAYERS, "channels", HIDDEN),
 }
 OUTPUTS = {
     "gains": ("channels", "frames", BANDS),
@@ -42,41 +48,65 @@ OUTPUTS = {
 }
 
 _Array = NDArray[np.float32]
+_Shapes = dict[str, tuple[int | str, ...]]
 
 
 class Source:
-    """Parameters of one of the archive's graphs, by the name of the node that uses them."""
+    """Parameters of one of an archive's graphs: those of each kind of layer in the order of the graph.
+
+    Attributes:
+        convolutions: weight, and bias where there is one; shape (out, in / groups, time, bins).
+        transposed: the same of the transposed convolutions.
+        linear: the weights of the grouped linear layers, shape (groups, in, out).
+        recurrent: input weights, recurrent weights and biases.
+        adds: the names of the additions.
+    """
 
     def __init__(self, model: bytes) -> None:
         graph = onnx.load_from_string(model).graph
-        self._tensors = {tensor.name: tensor for tensor in graph.initializer}
-        self._tensors |= {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
-        self._nodes = {node.name: node for node in graph.node}
+        tensors = {tensor.name: tensor for tensor in graph.initializer}
+        tensors |= {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
 
-    def parameters(self, node: str) -> list[_Array]:
-        """The constant inputs of a node, in order."""
-        names = self._nodes[node].input
-        return [numpy_helper.to_array(self._tensors[name]) for name in names if name in self._tensors]
+        def parameters(kind: str) -> list[list[_Array]]:
+            return [
+                [numpy_helper.to_array(tensors[name]) for name in node.input if name in tensors]
+                for node in graph.node
+                if node.op_type == kind
+            ]
+
+        self.convolutions = parameters("Conv")
+        self.transposed = parameters("ConvTranspose")
+        self.linear = [weight for (weight,) in parameters("Einsum")]
+        self.recurrent = parameters("GRU")
+        self.adds = frozenset(node.name for node in graph.node if node.op_type == "Add")
 
 
+@dataclass(slots=True)
 class Builder:
-    """Collects nodes and constants; each method adds one node or layer and returns the name of its output."""
+    """Collects nodes, constants and states; each method adds one node or layer and returns the name of its output."""
 
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+    prefix: str = ""
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: list[onnx.TensorProto] = field(default_factory=list)
+    states: _Shapes = field(default_factory=dict)
 
     def constant(self, value: NDArray[np.generic]) -> str:
         """A parameter of the graph."""
-        name = f"constant_{len(self.constants)}"
+        name = f"{self.prefix}constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
     def node(self, kind: str, *inputs: str, outputs: Sequence[str] | None = None, **attributes: Any) -> str:  # noqa: ANN401
         """Any operator, by its ONNX name; only the name of its first output is returned."""
-        names = list(outputs or [f"{kind}_{len(self.nodes)}"])
+        names = list(outputs or [f"{self.prefix}{kind}_{len(self.nodes)}"])
         self.nodes.append(helper.make_node(kind, list(inputs), names, name=names[0], **attributes))
         return names[0]
+
+    def state(self, *shape: int | str) -> tuple[str, str]:
+        """A new state: the names of its input and of the output that takes its place."""
+        name = f"state_{len(self.states)}"
+        self.states[name] = shape
+        return name, f"next_{name}"
 
     def reshape(self, x: str, *shape: int) -> str:
         """A view with other sizes; 0 keeps the size, -1 takes what is left."""
@@ -90,9 +120,11 @@ class Builder:
         """Negative values as 0."""
         return self.node("Relu", x)
 
-    def conv(self, x: str, parameters: Sequence[_Array], *, stride: int = 1, group: int = 1) -> str:
-        """Convolution over (frames, bins): causal in time, whose past the input holds; centred over the bins."""
-        width = parameters[0].shape[3]
+    def causal(self, x: str, parameters: Sequence[_Array], bins: int, *, stride: int = 1, group: int = 1) -> str:
+        """Convolution over (frames, bins): its time reaches back, also into the blocks before; centred over the bins."""
+        _, maps, time, width = parameters[0].shape
+        if time > 1:
+            x = self._remember(x, (maps * group, time - 1, bins))
         return self.node(
             "Conv",
             x,
@@ -102,9 +134,18 @@ class Builder:
             pads=(0, width // 2, 0, width // 2),
         )
 
-    def separable(self, x: str, depthwise: Sequence[_Array], pointwise: Sequence[_Array], *, stride: int = 1) -> str:
+    def _remember(self, x: str, shape: tuple[int, int, int]) -> str:
+        """Put the last frames of the block before in front of ``x``, and hand on the last ones of this block."""
+        before, after = self.state("channels", *shape)
+        joined = self.node("Concat", before, x, axis=2)
+        last = [self.constant(np.array([value])) for value in (-shape[1], np.iinfo(np.int64).max, 2)]
+        self.node("Slice", joined, *last, outputs=[after])
+        return joined
+
+    def separable(self, x: str, layers: Sequence[Sequence[_Array]], bins: int, *, stride: int = 1) -> str:
         """A convolution of each map by itself, one across the maps, and the nonlinearity."""
-        return self.relu(self.conv(self.conv(x, depthwise, stride=stride, group=CHANNELS), pointwise))
+        depthwise, pointwise = layers
+        return self.relu(self.causal(self.causal(x, depthwise, bins, stride=stride, group=CHANNELS), pointwise, bins))
 
     def doubling(self, x: str, depthwise: Sequence[_Array], pointwise: Sequence[_Array]) -> str:
         """The separable transposed convolution that doubles the bins, multiplied out to a dense one."""
@@ -126,19 +167,84 @@ class Builder:
         """From (channels, maps, frames, bins) to (frames, channels, bins * maps)."""
         return self.transpose(self.reshape(self.transpose(x, 0, 2, 3, 1), 0, 0, -1), 1, 0, 2)
 
-    def remember(self, name: str, x: str, frames: int) -> str:
-        """Put the last frames of the block before in front of ``x``, and hand on the last ones of this block."""
-        joined = self.node("Concat", f"past_{name}", x, axis=2)
-        last = [self.constant(np.array([value])) for value in (-frames, np.iinfo(np.int64).max, 2)]
-        self.node("Slice", joined, *last, outputs=[f"next_past_{name}"])
-        return joined
+    def recurrent(self, x: str, layers: Sequence[Sequence[_Array]]) -> str:
+        """Gated recurrent layers, one after the other, over (frames, channels, values)."""
+        for w, r, b in layers:
+            x = self._plain(x, w, r, b) if w.size + r.size <= LARGEST_RECURRENT else self._quantised(x, w[0], r[0], b[0])
+        return x
 
-    def gru(self, x: str, parameters: Sequence[_Array], state: str, next_state: str) -> str:
-        """A gated recurrent layer over (frames, channels, values)."""
-        w, r, b = (self.constant(value) for value in parameters)
-        y = f"{next_state}_frames"
-        self.node("GRU", x, w, r, b, "", state, outputs=(y, next_state), hidden_size=HIDDEN, linear_before_reset=1)
+    def _plain(self, x: str, w: _Array, r: _Array, b: _Array) -> str:
+        hidden = r.shape[2]
+        before, after = self.state(1, "channels", hidden)
+        y = f"{after}_frames"
+        weights = [self.constant(value) for value in (w, r, b)]
+        self.node("GRU", x, *weights, "", before, outputs=(y, after), hidden_size=hidden, linear_before_reset=1)
         return self.node("Squeeze", y, self.constant(np.array([1])))
+
+    def _quantised(self, x: str, w: _Array, r: _Array, b: _Array) -> str:
+        """The same as a loop, its products with 8-bit weights; gates in ONNX's order: update, reset, candidate."""
+        hidden = r.shape[1]
+        before, after = self.state("channels", hidden)
+        inward = self.node("MatMul", x, self.constant(w.T))
+        inward = self.node("Add", inward, self.constant(b[: 3 * hidden]))
+        gates, candidate = self._parts(inward, 2 * hidden, hidden)
+        body = Builder(prefix=f"{after}_")
+        y = f"{after}_frames"
+        inputs = {"h": ("channels", hidden), "gates": ("channels", 2 * hidden), "candidate": ("channels", hidden)}
+        body.step(r, b[3 * hidden :])
+        graph = helper.make_graph(
+            body.nodes,
+            "step",
+            _values(inputs),
+            _values({"next_h": ("channels", hidden), "frame": ("channels", hidden)}),
+            body.constants,
+        )
+        self.node("Scan", before, gates, candidate, outputs=(after, y), body=graph, num_scan_inputs=2)
+        return y
+
+    def step(self, r: _Array, b: _Array) -> None:
+        """One frame of a gated recurrent layer: from ``h``, ``gates`` and ``candidate`` to ``next_h`` and ``frame``."""
+        hidden = r.shape[1]
+        recurrent_gates, recurrent_candidate = self._parts(self.product("h", r, b), 2 * hidden, hidden)
+        gates = self.node("Sigmoid", self.node("Add", recurrent_gates, "gates"))
+        update, reset = self._parts(gates, hidden, hidden)
+        candidate = self.node("Tanh", self.node("Add", self.node("Mul", reset, recurrent_candidate), "candidate"))
+        kept = self.node("Mul", update, self.node("Sub", "h", candidate))
+        self.node("Add", candidate, kept, outputs=["next_h"])
+        self.node("Identity", "next_h", outputs=["frame"])
+
+    def product(self, x: str, weight: _Array, bias: _Array) -> str:
+        """A linear layer with 8-bit weights: each `QUANTUM` of a row has its scale, the middle value stands for 0.
+
+        Args:
+            x: float32, its last axis as long as a row.
+            weight: shape (outputs, inputs).
+            bias: shape (outputs,).
+        """
+        rows = weight.reshape(len(weight), -1, QUANTUM)
+        scales = np.maximum(np.abs(rows).max(axis=2), np.finfo(np.float32).tiny) / np.float32(127)
+        values = (np.rint(rows / scales[:, :, None]) + 128).astype(np.uint8)
+        return self.node(
+            "MatMulNBits",
+            x,
+            self.constant(values),
+            self.constant(scales.astype(np.float32).ravel()),
+            "",
+            "",
+            self.constant(bias),
+            domain=CONTRIB,
+            K=weight.shape[1],
+            N=len(weight),
+            bits=8,
+            block_size=QUANTUM,
+            accuracy_level=4,
+        )
+
+    def _parts(self, x: str, *sizes: int) -> list[str]:
+        """Pieces of the last axis."""
+        names = [f"{self.prefix}Split_{len(self.nodes)}_{part}" for part in range(len(sizes))]
+        self.node("Split", x, self.constant(np.array(sizes)), outputs=names, axis=-1)
+        return names
 
 
 def fuse(encoder: bytes, erb_decoder: bytes, df_decoder: bytes) -> bytes:
@@ -150,94 +256,81 @@ def fuse(encoder: bytes, erb_decoder: bytes, df_decoder: bytes) -> bytes:
         df_decoder: ``df_dec.onnx``.
 
     Returns:
-        A serialised ONNX model with the inputs `FEATURES` and `STATES` and the outputs `OUTPUTS` and ``next_*``.
+        A serialised ONNX model with the inputs `FEATURES` and ``state_*`` and the outputs `OUTPUTS` and ``next_*``,
+        the states in the same order.
     """
     build = Builder()
-    hidden = [f"hidden_{layer}" for layer in range(RECURRENT_LAYERS)]
-    next_hidden = [f"next_{name}" for name in hidden]
-    build.node("Split", "hidden", outputs=hidden, axis=0)
+    embedding, skips, filter_input = _encoder(build, Source(encoder))
+    _erb_decoder(build, Source(erb_decoder), embedding, skips)
+    _df_decoder(build, Source(df_decoder), embedding, filter_input)
 
-    embedding, skips, filter_input = _encoder(build, Source(encoder), hidden[0], next_hidden[0])
-    _erb_decoder(build, Source(erb_decoder), embedding, skips, hidden[1:3], next_hidden[1:3])
-    _df_decoder(build, Source(df_decoder), embedding, filter_input, hidden[3:], next_hidden[3:])
-
-    build.node("Concat", *next_hidden, outputs=["next_hidden"], axis=0)
-    inputs = FEATURES | STATES
-    outputs = OUTPUTS | {f"next_{name}": shape for name, shape in STATES.items()}
-    graph = helper.make_graph(build.nodes, "dfn3", _values(inputs), _values(outputs), build.constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    inputs = FEATURES | build.states
+    outputs = OUTPUTS | {f"next_{name}": shape for name, shape in build.states.items()}
+    graph = helper.make_graph(build.nodes, "deepfilternet", _values(inputs), _values(outputs), build.constants)
+    model = helper.make_model(graph, opset_imports=OPSETS, ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _encoder(build: Builder, source: Source, hidden: str, next_hidden: str) -> tuple[str, list[str], str]:
-    """The embedding (frames, channels, 512), the four skip connections, and the input of the filter's convolution."""
-    part = source.parameters
-    e0 = build.relu(
-        build.conv(
-            build.remember("erb", build.node("Unsqueeze", "erb", build.constant(np.array([1]))), 2),
-            part("/erb_conv0/1/Conv"),
-        )
-    )
-    e1 = build.separable(e0, part("/erb_conv1/0/Conv"), part("/erb_conv1/1/Conv"), stride=2)
-    e2 = build.separable(e1, part("/erb_conv2/Conv"), part("/erb_conv2/Conv_1"), stride=2)
-    e3 = build.separable(e2, part("/erb_conv3/0/Conv"), part("/erb_conv3/1/Conv"))
+def _encoder(build: Builder, source: Source) -> tuple[str, list[str], str]:
+    """The embedding (frames, channels, values), the four skip connections, and the input of the filter's convolution."""
+    conv = source.convolutions
+    e0 = build.relu(build.causal(build.node("Unsqueeze", "erb", build.constant(np.array([1]))), conv[0], BANDS))
+    e1 = build.separable(e0, conv[1:3], BANDS, stride=2)
+    e2 = build.separable(e1, conv[3:5], BANDS // 2, stride=2)
+    e3 = build.separable(e2, conv[5:7], BANDS // 4)
+    c0 = build.relu(build.causal("complex", _product(*conv[7:9]), BINS))
+    c1 = build.separable(c0, conv[9:11], BINS, stride=2)
 
-    c0 = build.relu(
-        build.conv(
-            build.remember("complex", "complex", 2), _product(part("/df_conv0/1/Conv"), part("/df_conv0/2/Conv"))
-        )
-    )
-    c1 = build.separable(c0, part("/df_conv1/Conv"), part("/df_conv1/Conv_1"), stride=2)
-
-    c1 = build.relu(build.grouped(build.vectors(c1), *part("/df_fc_emb/0/Einsum")))
-    x = build.node("Add", build.vectors(e3), c1)
-    x = build.relu(build.grouped(x, *part("/emb_gru/linear_in/0/Einsum")))
-    x = build.gru(x, part("/emb_gru/GRU"), hidden, next_hidden)
-    x = build.relu(build.grouped(x, *part("/emb_gru/linear_out/0/Einsum")))
+    filtering, inward, *outward = source.linear
+    x = _joined(build, build.vectors(e3), build.relu(build.grouped(build.vectors(c1), filtering)), inward)
+    x = build.recurrent(build.relu(build.grouped(x, inward)), source.recurrent)
+    for weight in outward:
+        x = build.relu(build.grouped(x, weight))
     return x, [e0, e1, e2, e3], c0
 
 
-def _erb_decoder(
-    build: Builder, source: Source, embedding: str, skips: Sequence[str], hidden: Sequence[str], after: Sequence[str]
-) -> None:
-    part = source.parameters
+def _joined(build: Builder, erb: str, complex_: str, inward: _Array) -> str:
+    """The two embeddings added, or one after the other where the next layer is as wide as both."""
+    width = CHANNELS * BANDS // 4
+    if inward.shape[0] * inward.shape[1] == width:
+        return build.node("Add", erb, complex_)
+    return build.node("Concat", erb, complex_, axis=2)
+
+
+def _erb_decoder(build: Builder, source: Source, embedding: str, skips: Sequence[str]) -> None:
+    conv, (inward, outward) = source.convolutions, source.linear
     e0, e1, e2, e3 = skips
 
-    def skip(x: str, node: str) -> str:
-        return build.relu(build.conv(x, part(node), group=CHANNELS))
+    def skip(x: str, parameters: Sequence[_Array]) -> str:
+        return build.relu(build.causal(x, parameters, 0, group=CHANNELS))
 
-    x = build.relu(build.grouped(embedding, *part("/emb_gru/linear_in/Einsum")))
-    x = build.gru(x, part("/emb_gru/GRU"), hidden[0], after[0])
-    x = build.gru(x, part("/emb_gru/GRU_1"), hidden[1], after[1])
-    x = build.relu(build.grouped(x, *part("/emb_gru/linear_out/Einsum")))
+    before = build.relu(build.grouped(embedding, inward))
+    x = build.recurrent(before, source.recurrent)
+    if "/emb_gru/Add" in source.adds:
+        x = build.node("Add", x, before)
+    x = build.relu(build.grouped(x, outward))
     x = build.transpose(build.reshape(build.transpose(x, 1, 0, 2), 0, 0, -1, CHANNELS), 0, 3, 1, 2)
-    x = build.node("Add", skip(e3, "/conv3p/0/Conv"), x)
-    x = build.separable(x, part("/convt3/Conv"), part("/convt3/Conv_1"))
-    x = build.node("Add", skip(e2, "/conv2p/Conv"), x)
-    x = build.doubling(x, part("/convt2/0/ConvTranspose"), part("/convt2/1/Conv"))
-    x = build.node("Add", skip(e1, "/conv1p/Conv"), x)
-    x = build.doubling(x, part("/convt1/ConvTranspose"), part("/convt1/Conv"))
-    x = build.node("Add", skip(e0, "/conv0p/Conv"), x)
-    x = build.node("Sigmoid", build.conv(x, part("/conv0_out/0/Conv")))
+    x = build.node("Add", skip(e3, conv[0]), x)
+    x = build.separable(x, conv[1:3], BANDS // 4)
+    x = build.node("Add", skip(e2, conv[3]), x)
+    x = build.doubling(x, source.transposed[0], conv[4])
+    x = build.node("Add", skip(e1, conv[5]), x)
+    x = build.doubling(x, source.transposed[1], conv[6])
+    x = build.node("Add", skip(e0, conv[7]), x)
+    x = build.node("Sigmoid", build.causal(x, conv[8], BANDS))
     build.node("Squeeze", x, build.constant(np.array([1])), outputs=["gains"])
 
 
-def _df_decoder(
-    build: Builder, source: Source, embedding: str, filter_input: str, hidden: Sequence[str], after: Sequence[str]
-) -> None:
-    part = source.parameters
-    x = build.relu(build.grouped(embedding, *part("/df_gru/linear_in/linear_in.0/Einsum")))
-    x = build.gru(x, part("/df_gru/gru/GRU"), hidden[0], after[0])
-    x = build.gru(x, part("/df_gru/gru/GRU_1"), hidden[1], after[1])
-    x = build.node("Add", x, build.grouped(embedding, *part("/df_skip/Einsum")))
-    x = build.node("Tanh", build.grouped(x, *part("/df_out/df_out.0/Einsum")))
+def _df_decoder(build: Builder, source: Source, embedding: str, filter_input: str) -> None:
+    inward, *skips, outward = source.linear
+    before = build.relu(build.grouped(embedding, inward))
+    x = build.recurrent(before, source.recurrent)
+    x = build.node("Add", x, build.grouped(embedding, skips[0]) if skips else before)
+    x = build.node("Tanh", build.grouped(x, outward))
     x = build.reshape(build.transpose(x, 1, 0, 2), 0, 0, BINS, 2 * TAPS)
 
-    past = build.remember("filter", filter_input, TAPS - 1)
-    pathway = build.relu(
-        build.conv(past, _product(part("/df_convp/df_convp.1/Conv"), part("/df_convp/df_convp.2/Conv")))
-    )
+    pathway = build.relu(build.causal(filter_input, _product(*source.convolutions), BINS))
     build.node("Add", x, build.transpose(pathway, 0, 2, 3, 1), outputs=["coefficients"])
 
 
@@ -252,5 +345,5 @@ def _product(grouped: Sequence[_Array], pointwise: Sequence[_Array], *, groups: 
     return [weight.reshape(len(second), -1, *first.shape[2:]), bias]
 
 
-def _values(shapes: dict[str, tuple[int | str, ...]]) -> list[onnx.ValueInfoProto]:
+def _values(shapes: _Shapes) -> list[onnx.ValueInfoProto]:
     return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]

@@ -1,4 +1,4 @@
-"""The fused graph of DeepFilterNet 3, built once and kept in the cache directory."""
+"""The fused graphs, each built once from its archive and kept in the cache directory."""
 
 import contextlib
 import hashlib
@@ -8,30 +8,30 @@ from pathlib import Path
 
 import platformdirs
 
-from sordino.denoisers import weights
+from sordino.denoisers.weights import Archive
 
 CACHE_DIR = "SORDINO_CACHE_DIR"
-GRAPH_VERSION = 1  # raised with every change of `graph.fuse`
+GRAPH_VERSION = 2  # raised with every change of `graph.fuse`
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def cache_file() -> Path:
-    """Where the graph is kept: in ``SORDINO_CACHE_DIR`` if that is set, else in the user's cache directory."""
+def cache_file(archive: Archive) -> Path:
+    """Where its graph is kept: in ``SORDINO_CACHE_DIR`` if that is set, else in the user's cache directory."""
     directory = os.environ.get(CACHE_DIR) or platformdirs.user_cache_path("sordino")
-    return Path(directory, f"dfn3-{weights.SHA256[:16]}-v{GRAPH_VERSION}.onnx.sha256")
+    return Path(directory, f"{archive.name}-{archive.sha256[:16]}-v{GRAPH_VERSION}.onnx.sha256")
 
 
-def load() -> bytes:
+def load(archive: Archive) -> bytes:
     """The serialised graph, from the cache if it is there and whole, else built from the weights.
 
-    A cache that cannot be read or written costs the time of building, nothing else.
+    A cache that cannot be read or written costs the time of building, nothing else. The weights are looked at only to
+    build: what is in the cache was made of the pinned ones.
 
     Raises:
         sordino.denoisers.weights.WeightsError: the weights are missing or not the pinned ones.
     """
-    archive = weights.read()
-    path = cache_file()
+    path = cache_file(archive)
     model = _read(path)
     if model is None:
         model = _build(archive)
@@ -40,11 +40,11 @@ def load() -> bytes:
     return model
 
 
-def _build(archive: weights.Weights) -> bytes:
+def _build(archive: Archive) -> bytes:
     # onnx takes longer to import than everything else together, and is needed for the first start only.
     from sordino.denoisers.graph import fuse  # noqa: PLC0415
 
-    members = archive.members()
+    members = archive.read()
     return fuse(members["enc.onnx"], members["erb_dec.onnx"], members["df_dec.onnx"])
 
 

@@ -1,0 +1,24 @@
+"""The engine ``best``: three DeepFilterNets answer as one."""
+
+from sordino.denoisers import DenoiserInfo
+from sordino.denoisers.deepfilternet import DELAY, DeepFilterNet
+from sordino.denoisers.dfn3 import LICENCE, PRIME_SECONDS
+from sordino.denoisers.features import RATE
+from sordino.denoisers.network import open_network
+from sordino.denoisers.weights import DFN2, DFN3, DFN3_LL
+
+WEIGHTS = {DFN3: 0.25, DFN3_LL: 0.5, DFN2: 0.25}
+
+
+def open_model() -> DeepFilterNet:
+    """Load the networks.
+
+    Raises:
+        sordino.denoisers.weights.WeightsError: the weights of one are missing or not the pinned ones.
+    """
+    return DeepFilterNet(
+        info=DenoiserInfo(name="best", licence=LICENCE, rate=RATE, delay=DELAY, flops=3.3e9),
+        networks=tuple(open_network(archive) for archive in WEIGHTS),
+        weights=tuple(WEIGHTS.values()),
+        prime_seconds=PRIME_SECONDS,
+    )
