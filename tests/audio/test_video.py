@@ -31,7 +31,6 @@ FILMS = [
 def carried(source: Path, target: Path, rate: int = RATE) -> str:
     """The sound and the video of ``source`` in a new M4A; gives the notes."""
     with source.open("rb") as read, target.open("w+b") as written, open_input(read) as decoded:
-        assert decoded.video is not None
         with open_output(written, MediaFormat.M4A, rate, decoded.channels, video=decoded.video) as sink:
             for block in decoded:
                 sink.write(block)
@@ -198,6 +197,24 @@ def test_a_film_that_was_cut_off(tmp_path):
                 sink.write(block)
         assert "truncated" in decoded.note
     assert 20 < len(packets(tmp_path / "a.m4a")) < 60
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "ts", "flv", "mkv"])
+def test_damaged_films_are_carried_over_or_refused(suffix, tmp_path):
+    """Whatever was damaged, a readable file comes out or an error in words."""
+    codecs = {"ts": ("libx264", "mp2"), "mkv": ("libx264", "flac")}.get(suffix, ("libx264", "aac"))
+    data = write_film(tmp_path / f"film.{suffix}", voice(2.0, RATE), RATE, codecs=codecs, pictures=20).read_bytes()
+    random = np.random.default_rng(11)
+    for _ in range(25):
+        damaged = bytearray(data)
+        for place in random.integers(0, len(data), 10):
+            damaged[place] = random.integers(256)
+        (tmp_path / "damaged").write_bytes(damaged)
+        try:
+            carried(tmp_path / "damaged", tmp_path / "a.m4a")
+        except MediaError:
+            continue
+        assert len(sound(tmp_path / "a.m4a")) > 0
 
 
 def test_a_turned_picture_stays_turned(tmp_path):

@@ -22,7 +22,14 @@ from sordino.audio.edits import trim_late_audio
 from sordino.audio.errors import MediaError, MediaReason
 from sordino.audio.formats import DETAILS, FormatDetails, channel_layout, holds
 from sordino.audio.order import MediaFormat
-from sordino.audio.video import DAMAGED_VIDEO, VideoCopy, VideoTrack, check_readable
+from sordino.audio.video import (
+    DAMAGED_VIDEO,
+    VideoCopy,
+    VideoReader,
+    VideoTrack,
+    check_readable,
+    refusing_damaged_video,
+)
 
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 _RIFF_BYTES = 2**32 - 2**10
@@ -136,29 +143,29 @@ def open_output(
             show at the end.
     """
     _check(form, rate, channels, video)
-    details = DETAILS[form]
     descriptor = file.fileno()
     with ExitStack() as stack:
-        reader = None if video is None else stack.enter_context(video.opened())
+        reader = None
+        if video is not None:
+            reader = stack.enter_context(video.opened())
+            stack.enter_context(refusing_damaged_video())
+        zero, lead = (Fraction(0), 0) if video is None or reader is None else _start(reader, video, rate)
         with av.open(
             _View(descriptor),
             "w",
-            format=details.muxer if reader is None else "mp4",
-            container_options=_options(details, form, rate, channels),
+            format=DETAILS[form].muxer if reader is None else "mp4",
+            container_options=_options(form, rate, channels),
             io_open=lambda _url, _flags, _options: _View(descriptor),
         ) as container:
-            lead, track = 0, None
-            if video is not None and reader is not None:
-                zero, lead = _start(reader.start, video.audio_start, rate)
-                track = VideoTrack(container, reader, zero)
-            stream = _audio_stream(container, details, rate, channels, channel_layout(form, channels, layout))
+            track = None if reader is None else VideoTrack(container, reader, zero)
+            stream = _audio_stream(container, DETAILS[form], rate, channels, channel_layout(form, channels, layout))
             _tag(container, stream, form, tags)
             sink = Sink(container, stream, lead=lead, video=track, most_samples=_most_samples(form, channels))
             yield sink
             sink.finish()
         if lead:
             trim_late_audio(descriptor, AAC_PRIMING)
-        if video is not None:
+        if reader is not None:
             check_readable(file)
 
 
@@ -176,8 +183,8 @@ def _check(form: MediaFormat, rate: int, channels: int, video: VideoCopy | None)
         )
 
 
-def _options(details: FormatDetails, form: MediaFormat, rate: int, channels: int) -> dict[str, str]:
-    options = dict(details.options)
+def _options(form: MediaFormat, rate: int, channels: int) -> dict[str, str]:
+    options = dict(DETAILS[form].options)
     if form is MediaFormat.M4A:
         # The edit list counts in this unit: any other would round the end away from the last sample.
         options["movie_timescale"] = str(rate)
@@ -193,14 +200,14 @@ def _most_samples(form: MediaFormat, channels: int) -> int | None:
     return _RIFF_BYTES // (2 * channels) if form is MediaFormat.WAV and channels <= 2 else None
 
 
-def _start(video: Fraction, audio: Fraction | None, rate: int) -> tuple[Fraction, int]:
+def _start(reader: VideoReader, video: VideoCopy, rate: int) -> tuple[Fraction, int]:
     """When the file starts, seconds on the input's clock, and after how many samples its audio.
 
     The earlier of both comes at 0. Audio that is later by no more than the encoder's priming is written a little later
     still, and the video is moved with it: only an edit list that begins with nothing can be set right afterwards.
     """
-    begin = video if audio is None else audio
-    zero = min(video, begin)
+    begin = reader.start if video.audio_start is None else video.audio_start
+    zero = min(reader.start, begin)
     lead = round((begin - zero) * rate)
     if 0 < lead <= AAC_PRIMING:
         zero, lead = zero - Fraction(AAC_PRIMING + 1 - lead, rate), AAC_PRIMING + 1

@@ -135,13 +135,13 @@ class VideoTrack:
         """Tell the muxer what it writes into the header and FFmpeg learns of a stream only by decoding it."""
         context, codec = self._stream.codec_context, self._reader.stream.codec.canonical_name
         if codec in _WITH_PARAMETERS and not context.extradata:
-            raise _not_for_mp4(self._reader.stream)
+            raise _unfit()
         if codec == "hevc":
             context.codec_tag = "hvc1"  # the other name, hev1, Apple's players do not know
         if codec == "vp9":
             pixels = None if self._reader.next is None else _vp9_pixels(bytes(self._reader.next.packet))
             if pixels is None:
-                raise _not_for_mp4(self._reader.stream)
+                raise _unfit()
             context.pix_fmt = pixels
 
     @property
@@ -166,10 +166,7 @@ class VideoTrack:
         packet = timed.packet
         packet.dts, packet.pts = timed.decoded - self._shift, timed.shown - self._shift
         packet.stream = self._stream
-        try:
-            self._container.mux(packet)
-        except (av.error.InvalidDataError, av.error.ArgumentError) as error:
-            raise _not_for_mp4(self._reader.stream) from error
+        self._container.mux(packet)
         self._reader.advance()
 
 
@@ -185,6 +182,21 @@ def _vp9_pixels(frame: bytes) -> str | None:
     return {0: "yuv420p", 2: "yuv420p12le" if frame[4] & 0x80 else "yuv420p10le"}.get(profile)
 
 
+@contextmanager
+def refusing_damaged_video() -> Iterator[None]:
+    """What the muxer says of packets it cannot take, also later, among those of audio, is told of the video.
+
+    Raises:
+        MediaError: UNSUPPORTED.
+    """
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):  # of the file that is written
+            raise
+        raise _unfit() from error
+
+
 def check_readable(file: BinaryIO) -> None:
     """Look whether a finished MP4 file can be read again: its muxer takes what its header then cannot describe.
 
@@ -196,10 +208,15 @@ def check_readable(file: BinaryIO) -> None:
     try:
         open_container(file).close()
     except MediaError as error:
-        raise MediaError(
-            MediaReason.UNSUPPORTED, "The video cannot be carried over into MP4; leave the video out."
-        ) from error
+        raise _unfit() from error
     file.seek(0)
+
+
+def _unfit() -> MediaError:
+    return MediaError(
+        MediaReason.UNSUPPORTED,
+        "The video is damaged, or of a kind that cannot be carried over into MP4; leave the video out.",
+    )
 
 
 def _not_for_mp4(stream: VideoStream) -> MediaError:
