@@ -78,7 +78,7 @@ bench-scaling: setup ## Compare two jobs at once with one after the other
 spectrograms: setup ## Draw five recordings of a set before and after: make spectrograms [DATA=dir]
 	$(BIN)/python scripts/spectrograms.py --data $(DATA)
 
-fuzz: setup ## Read 10,000 broken media files in the real media process, and count what came of them (about five minutes)
+fuzz: setup ## Read 10,000 broken media files in the real media process, and count what came of them (about eight minutes)
 	$(BIN)/python scripts/fuzz_media.py
 
 chaos: setup ## Kill workers at random while jobs run, and count the results (about two minutes)

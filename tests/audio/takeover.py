@@ -5,6 +5,7 @@ It stands for a hole in a decoder. What became of the attempt comes back as the 
 
 import ctypes
 import fcntl
+import gc
 import mmap
 import os
 import signal
@@ -66,6 +67,7 @@ ATTEMPTS = {
     "read the process's memory": Path("/proc/self/mem").read_bytes,
     "map code": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC).close(),
     "have signals sent": _lend_signals,
+    "collect garbage": gc.collect,
     "start a thread": _spawn_thread,
     "abort": os.abort,
     "remove a file": Path("/tmp/sordino-was-here").unlink,

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import pytest
 
 import sordino
@@ -16,9 +17,10 @@ from audio.sounds import read_media, voice, write_media
 from sordino.audio import sandbox
 from sordino.audio.confinement import active_layers
 from sordino.audio.errors import MediaCrashedError, MediaError, MediaReason
-from sordino.audio.order import MediaLimits, MediaOrder, Report
+from sordino.audio.order import Channels, MediaFormat, MediaLimits, MediaOrder, Report
 from sordino.audio.request import Request
-from sordino.denoisers.prepared import cache_file
+from sordino.denoisers import names
+from sordino.denoisers.prepared import CACHE_DIR
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -131,6 +133,25 @@ async def test_denoises_in_a_fork(recording, tmp_path):
     np.testing.assert_allclose(read_media(tmp_path / "a.m4a")[0], read_media(tmp_path / "b.m4a")[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("denoiser", names())
+async def test_every_engine_works_confined(denoiser, tmp_path):
+    """Every installed engine needs no file and no system call that a media process has not, whatever is ordered."""
+    stereo = np.column_stack((voice(11.0, 44100), voice(11.0, 44100)[::-1]))
+    source = write_media(tmp_path / "source.wav", stereo, 44100, "pcm_s16le")
+    for form in MediaFormat:
+        order = MediaOrder(
+            format=form,
+            denoiser=denoiser,
+            rate=None,
+            strength=30,
+            channels=Channels.KEEP,
+            loudness=-20.0,
+            video=form is MediaFormat.M4A,
+        )
+        report = await run(source, tmp_path / f"a.{form}", order, LIMITS)
+        assert (report.seconds, report.channels) == (pytest.approx(11.0), 2)
+
+
 async def test_many_at_once(recording, tmp_path):
     """Jobs side by side do not get into each other's way."""
     targets = [tmp_path / f"{number}.wav" for number in range(8)]
@@ -239,7 +260,8 @@ async def test_a_zygote_that_stands_still_is_replaced(recording, tmp_path, monke
 async def test_the_model_brings_no_thread_and_leaves_no_trace(recording, tmp_path, monkeypatch):
     """The zygote has one thread with the model loaded, and nothing appears in the home directory."""
     sandbox.close()
-    monkeypatch.setenv("SORDINO_CACHE_DIR", str(cache_file().parent))
+    cache = os.environ.get(CACHE_DIR) or str(platformdirs.user_cache_path("sordino"))
+    monkeypatch.setenv(CACHE_DIR, cache)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()

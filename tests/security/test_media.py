@@ -30,7 +30,7 @@ DENIED = (
     "map code",
     "have signals sent",
 )
-HARMLESS = ("start a thread", "abort")
+HARMLESS = ("collect garbage", "start a thread", "abort")
 NONSENSE = tuple(attempt for attempt in takeover.ATTEMPTS if attempt.startswith("say "))
 DEADLY = tuple(attempt for attempt in takeover.ATTEMPTS if attempt not in DENIED + HARMLESS + NONSENSE)
 
@@ -76,6 +76,11 @@ async def test_what_no_job_needs_is_deadly(what, tmp_path):
 async def test_threads_are_allowed(tmp_path):
     """FFmpeg's encoders and users' engines may start threads."""
     assert await attempt("start a thread", tmp_path) == "done"
+
+
+async def test_the_zygotes_remains_are_left_alone(tmp_path):
+    """The garbage collector finds nothing of the zygote's to tidy up, whose descriptors are gone or others' by then."""
+    assert await attempt("collect garbage", tmp_path) == "done"
 
 
 async def test_an_abort_is_told_as_one(tmp_path):

@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from typing import Any, BinaryIO
@@ -124,15 +124,11 @@ async def _events(reader: asyncio.StreamReader) -> AsyncIterator[Mapping[str, An
 @cache
 def _note_layers(layers: tuple[str, ...]) -> None:
     """Tell the log, once, what lies between a stranger's file and the system."""
-    missing = [layer for layer in Layer if layer not in layers]
-    if missing:
-        _log.warning("media processes are confined by: %s; not here: %s", _listed(layers), _listed(missing))
-    else:
-        _log.info("media processes are confined by: %s", _listed(layers))
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(("limits", *names))
+    missing = ", ".join(layer for layer in Layer if layer not in layers)
+    # The filter of system calls keeps what the other two keep; they do not replace it.
+    level = logging.INFO if Layer.CALLS in layers else logging.WARNING
+    there = ", ".join(("limits", *layers))
+    _log.log(level, "media processes are confined by: %s%s", there, f"; not here: {missing}" if missing else "")
 
 
 def warm(denoiser: str) -> None:

@@ -190,10 +190,13 @@ def main() -> None:
     leave_files()
     gc.collect()
     gc.freeze()
-    zygote = os.getpid()
-    job = Zygote(control, layers).serve()
+    pid = os.getpid()
+    # Named, so that it lives on in the child: its sockets would close descriptors when they are collected, which are
+    # no longer theirs by then.
+    zygote = Zygote(control, layers)
+    job = zygote.serve()
     if job is not None:
-        _be_child(job, zygote)
+        _be_child(job, pid)
 
 
 def _be_child(job: Job, zygote: int) -> NoReturn:
