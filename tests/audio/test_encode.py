@@ -170,7 +170,7 @@ def test_a_wav_file_ends_where_its_header_can_count_no_further(tmp_path, monkeyp
 def test_a_wav_file_of_many_channels_has_room_to_become_rf64(tmp_path):
     """With more than two channels the header holds the place for sizes of 64 bits."""
     data = encoded(tmp_path / "a.wav", chords(3), 48000).read_bytes()
-    assert data[12:16] == b"JUNK"
+    assert b"JUNK" in data[:80]
 
 
 @pytest.mark.parametrize("form", list(MediaFormat))

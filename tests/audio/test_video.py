@@ -92,7 +92,7 @@ def test_the_video_is_not_touched(suffix, codecs, tmp_path):
     assert error_db(speech[: len(samples)], samples) < -8
 
 
-@pytest.mark.parametrize("audio_at", [0.0, 0.005, 0.0213, 0.3, 1.0, -0.3, -1.0])
+@pytest.mark.parametrize("audio_at", [0.0, 0.005, 0.0213, 0.03, 0.3, 1.0, -0.3, -1.0])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_sound_and_video_stay_in_step(suffix, audio_at, tmp_path):
     """A sound that starts later or earlier than the video still does, to within 2 ms, and keeps its samples."""
@@ -102,8 +102,9 @@ def test_sound_and_video_stay_in_step(suffix, audio_at, tmp_path):
         written = sum(map(len, decoded))
     carried(source, tmp_path / "a.m4a")
     assert abs(offset(tmp_path / "a.m4a") - audio_at) < 0.002
-    assert len(sound(tmp_path / "a.m4a")) == written == len(speech)
-    assert lag(sound(tmp_path / "a.m4a"), speech) == 0
+    assert len(sound(tmp_path / "a.m4a")) == written
+    assert len(speech) - 1024 < written <= len(speech)  # FFmpeg 9 takes a small delay in MP4 from the end
+    assert lag(sound(tmp_path / "a.m4a"), speech[:written]) == 0
 
 
 def test_sound_with_a_delay_of_its_own_stays_in_step(tmp_path):

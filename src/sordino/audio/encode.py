@@ -203,14 +203,16 @@ def _most_samples(form: MediaFormat, channels: int) -> int | None:
 def _start(reader: VideoReader, video: VideoCopy, rate: int) -> tuple[Fraction, int]:
     """When the file starts, seconds on the input's clock, and after how many samples its audio.
 
-    The earlier of both comes at 0. Audio that is later by no more than the encoder's priming is written a little later
-    still, and the video is moved with it: only an edit list that begins with nothing can be set right afterwards.
+    The earlier of both comes at 0, but audio that is a little later is written later still, and the video is moved with
+    it: by more than the encoder's priming, as only an edit list that begins with nothing can be set right afterwards,
+    and by a frame more, as FFmpeg 9 else takes the delay from the end of the audio when it reads the file.
     """
     begin = reader.start if video.audio_start is None else video.audio_start
     zero = min(reader.start, begin)
     lead = round((begin - zero) * rate)
-    if 0 < lead <= AAC_PRIMING:
-        zero, lead = zero - Fraction(AAC_PRIMING + 1 - lead, rate), AAC_PRIMING + 1
+    if 0 < lead <= 2 * AAC_PRIMING:
+        later = 2 * AAC_PRIMING + 1
+        zero, lead = zero - Fraction(later - lead, rate), later
     return zero, lead
 
 
