@@ -104,6 +104,23 @@ def lag(later: np.ndarray, reference: np.ndarray) -> int:
     return peak if peak < len(later) else peak - size
 
 
+# The first two of the four phases of the interpolating filter in ITU-R BS.1770-5, annex 2; the others mirror them.
+_PHASES = np.array(
+    (
+        (0.0017089843750, 0.0109863281250, -0.0196533203125, 0.0332031250000, -0.0594482421875, 0.1373291015625),
+        (0.9721679687500, -0.1022949218750, 0.0476074218750, -0.0266113281250, 0.0148925781250, -0.0083007812500),
+        (-0.0291748046875, 0.0292968750000, -0.0517578125000, 0.0891113281250, -0.1665039062500, 0.4650878906250),
+        (0.7797851562500, -0.2003173828125, 0.1015625000000, -0.0582275390625, 0.0330810546875, -0.0189208984375),
+    )
+).reshape(2, 12)
+
+
+def true_peak(samples: np.ndarray) -> float:
+    """The true peak of ``samples``, (samples,), as ITU-R BS.1770-5 measures it; dBTP."""
+    phases = [np.convolve(samples, taps) for phase in _PHASES for taps in (phase, phase[::-1])]
+    return float(20 * np.log10(max(np.abs(phase).max() for phase in (samples, *phases)) + 1e-30))
+
+
 def error_db(wanted: np.ndarray, got: np.ndarray) -> float:
     """Energy of the difference relative to ``wanted``, dB; both of the same length."""
     difference = np.sum((wanted.astype(np.float64) - got) ** 2)

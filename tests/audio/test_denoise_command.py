@@ -1,15 +1,18 @@
 """``sordino denoise``."""
 
+import json
 import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import numpy as np
+import platformdirs
 import pytest
 
+import sordino
 from audio.sounds import read_media, voice, write_media
-from sordino.denoisers.prepared import cache_file
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,13 @@ def test_a_note_goes_to_standard_error(recording, tmp_path):
         (["text.mp3", "out.wav"], 1, "not audio"),
         (["missing.wav", "out.wav"], 1, "missing.wav: No such file"),
         ([".", "out.wav"], 1, "Is a directory"),
-        (["noisy.wav", "out.flac"], 2, "cannot write 'flac'"),
+        (["noisy.wav", "out.aiff"], 2, "cannot write 'aiff'"),
+        (["noisy.wav", "out.opus", "--rate", "44100"], 2, "cannot write 44100 Hz as opus"),
+        (["noisy.wav", "out.wav", "--strength", "101"], 2, "strength must be"),
+        (["noisy.wav", "out.wav", "--loudness", "-3"], 2, "-70 to -5 LUFS, or keep"),
+        (["noisy.wav", "out.wav", "--loudness", "loud"], 2, "-70 to -5 LUFS, or keep"),
+        (["noisy.wav", "out.wav", "--video"], 2, "m4a only"),
+        (["noisy.wav", "-", "--report-json", "-"], 2, "cannot write both"),
         (["noisy.wav", "out"], 2, "cannot write"),
         (["noisy.wav", "out.wav", "--rate", "22050"], 2, "22050"),
         (["noisy.wav", "out.wav", "--format", "ogg"], 2, "ogg"),
@@ -93,6 +102,39 @@ def test_mistakes_end_with_one_line_and_a_status(words, status, said, recording,
     assert (tmp_path / "noisy.wav").read_bytes() == recording.read_bytes()
 
 
+def test_the_controls(recording, tmp_path):
+    """Strength, channels and loudness do what the library's do; a negative number needs no equals sign."""
+    stereo = np.stack((voice(1.5, 16000), 0.5 * voice(1.5, 16000)), axis=1)
+    source = write_media(tmp_path / "a.wav", stereo, 16000, "pcm_s16le")
+    ended = run(source, tmp_path / "b.flac", "--strength", 0, "--channels", "keep", "--loudness", "-23.5")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+    sordino.denoise_file(source, tmp_path / "c.flac", strength=0, channels="keep", loudness=-23.5)
+    assert (tmp_path / "b.flac").read_bytes() == (tmp_path / "c.flac").read_bytes()
+    assert run(source, tmp_path / "b.flac", "--loudness", "keep", "--strength", 0).returncode == 0
+
+
+def test_the_report_as_a_table(recording, tmp_path):
+    """--report prints a line a value, before and after, to standard output, or beside audio that goes there."""
+    ended = run(recording, tmp_path / "out.wav", "--report")
+    lines = ended.stdout.decode().splitlines()
+    assert ended.stderr == b""
+    assert lines[0].split() == ["before", "after"]
+    assert [line.split(",")[0] for line in lines[1:3]] == ["noise floor", "SNR (estimate)"]
+    assert all(len(line) == len(lines[0]) for line in lines)
+    assert run(recording, "-", "--report").stderr == ended.stdout
+
+
+def test_the_report_as_json(recording, tmp_path):
+    """--report-json writes one JSON object with all that is known of the run, to a file or to standard output."""
+    ended = run(recording, tmp_path / "out.wav", "--report-json", "-")
+    report = json.loads(ended.stdout)
+    assert ended.stderr == b""
+    assert (report["seconds"], report["rate"], report["channels"], report["source_rate"]) == (1.5, 16000, 1, 16000)
+    assert set(report["before"]) == {"noise_floor", "snr", "loudness", "clipped", "dnsmos"}
+    assert run(recording, tmp_path / "out.wav", "--report-json", tmp_path / "report.json").stdout == b""
+    assert (tmp_path / "report.json").read_bytes() == ended.stdout
+
+
 def test_a_replaced_output_keeps_its_permissions(recording, tmp_path):
     """An output that was readable by its owner only still is."""
     target = tmp_path / "out.wav"
@@ -104,8 +146,9 @@ def test_a_replaced_output_keeps_its_permissions(recording, tmp_path):
 
 def test_leaves_nothing_in_the_home(recording, tmp_path):
     """The speech model runs without a trace in the user's directories but its own cache: nothing reports its use."""
+    cache = os.environ.get("SORDINO_CACHE_DIR") or str(platformdirs.user_cache_path("sordino"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
-    environment |= {"HOME": str(tmp_path / "home"), "SORDINO_CACHE_DIR": str(cache_file().parent)}
+    environment |= {"HOME": str(tmp_path / "home"), "SORDINO_CACHE_DIR": cache}
     (tmp_path / "home").mkdir()
     command = [sys.executable, "-m", "sordino", "denoise", str(recording), str(tmp_path / "out.wav")]
     subprocess.run(command, env=environment, check=True)
@@ -118,8 +161,9 @@ def test_missing_arguments_are_wrong_usage():
 
 
 def test_a_model_that_is_not_there(recording, tmp_path, monkeypatch):
-    """A directory of models without the model is told in one line."""
+    """A directory of models without the model, of which nothing is in the cache, is told in one line."""
     monkeypatch.setenv("SORDINO_MODEL_DIR", str(tmp_path))
+    monkeypatch.setenv("SORDINO_CACHE_DIR", str(tmp_path))
     ended = run(recording, tmp_path / "out.wav", "--denoiser", "dfn3")
     assert ended.returncode == 1
     assert ended.stderr.count(b"\n") == 1

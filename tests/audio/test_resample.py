@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from audio.sounds import error_db, voice
 from sordino.audio.blocks import gather, scaled_length
+from sordino.audio.order import SAMPLE_RATES
 from sordino.audio.resample import Resampler, fit
 
 RATES = (1000, 8000, 11025, 16000, 44056, 44100, 48000, 96000, 384000)
@@ -78,3 +79,42 @@ def test_gather(lengths, size):
 def test_scaled_length_is_the_nearest(samples, rate, to_rate):
     """No other whole number lies nearer to samples * to_rate / rate."""
     assert abs(2 * scaled_length(samples, rate, to_rate) * rate - 2 * samples * to_rate) <= rate
+
+
+def tone(frequency: float, rate: int, seconds: float = 1.0) -> np.ndarray:
+    """A sine at full scale, float32, shape (samples, 1)."""
+    return np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate).astype(np.float32)[:, None]
+
+
+@pytest.mark.parametrize("rate", [48000, 44100, 96000])
+@pytest.mark.parametrize("to_rate", [rate for rate in SAMPLE_RATES if rate < 44100])
+def test_nothing_is_folded_back(rate, to_rate):
+    """Tones above half the output rate, where they cannot be heard, do not come back below it above -100 dB."""
+    for share in (1.01, 1.2, 1.6, 1.9):
+        frequency = share * to_rate / 2
+        if frequency < rate / 2:
+            left = resampled(tone(frequency, rate), rate, to_rate, [rate // 2])[to_rate // 4 : -to_rate // 4, 0]
+            assert 10 * np.log10(2 * np.mean(np.square(left, dtype=np.float64)) + 1e-30) < -100, share
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100])
+@pytest.mark.parametrize("to_rate", SAMPLE_RATES)
+def test_no_image_is_added(rate, to_rate):
+    """A tone comes out as itself alone: all else together is 100 dB below it, and it is in its place."""
+    limit = min(rate, to_rate) / 2
+    for share in (0.1, 0.5, 0.85):
+        frequency = round(share * limit)
+        got = resampled(tone(frequency, rate), rate, to_rate, [rate // 3])[:, 0]
+        wanted = tone(frequency, to_rate)[: len(got), 0]
+        inner = slice(to_rate // 4, -to_rate // 4)
+        gain = np.dot(wanted[inner], got[inner]) / np.dot(wanted[inner], wanted[inner])
+        assert abs(20 * np.log10(gain)) < 0.01
+        assert error_db(gain * wanted[inner], got[inner]) < -100
+
+
+@pytest.mark.parametrize("to_rate", SAMPLE_RATES)
+def test_a_click_stays_in_place(to_rate):
+    """A pulse at one half second is found there at every rate that can be written."""
+    pulse = np.zeros((48000, 1), np.float32)
+    pulse[24000] = 1.0
+    assert int(np.argmax(np.abs(resampled(pulse, 48000, to_rate, [24010])))) == to_rate // 2

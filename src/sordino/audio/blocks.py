@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+_ONE_THREAD = 2**18
+"""Multiplications up to which OpenBLAS keeps to one thread."""
+
 Block = NDArray[np.float32]
 """float32, shape (samples, channels), full scale at -1.0 and 1.0, C order."""
 
@@ -21,6 +24,17 @@ def gather(blocks: Iterator[Block], size: int) -> Iterator[Block]:
             waiting, length = [], 0
     if length:
         yield np.concatenate(waiting)
+
+
+def product(rows: Block, matrix: NDArray[np.float32]) -> Block:
+    """``rows @ matrix`` in pieces so small that NumPy's OpenBLAS computes each on one thread.
+
+    On several it wins little here and burns the time of all of them, wherever nobody set OMP_NUM_THREADS.
+    """
+    piece = max(1, _ONE_THREAD // matrix.size)
+    whole = len(rows) // piece * piece
+    pieces = rows[:whole].reshape(-1, piece, len(matrix)) @ matrix
+    return np.concatenate((pieces.reshape(whole, matrix.shape[1]), rows[whole:] @ matrix))
 
 
 def scaled_length(samples: int, rate: int, to_rate: int) -> int:

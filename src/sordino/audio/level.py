@@ -10,6 +10,8 @@ from sordino.audio.blocks import Block
 FRAME_SECONDS: Final = 0.02
 LOWEST: Final = -100.0
 """Levels are not told apart below it, dBFS: about that of the rounding to 16 bits."""
+SPEECH_RANGE: Final = 10.0
+"""Frames so far below the loudest are still speech, dB."""
 
 _BINS_A_DB: Final = 10
 _HIGHEST: Final = 130.0
@@ -47,11 +49,11 @@ class Levels:
         return self._percentile(percent) if self._sounding else None
 
     def speech_level(self) -> float | None:
-        """The mean level of the frames up to 15 dB below the 95th percentile, dBFS; None as `noise_floor`."""
+        """The mean level of the frames up to SPEECH_RANGE below the 95th percentile, dBFS; None as `noise_floor`."""
         self._end()
         if not self._sounding:
             return None
-        first = max(0, self._bin(self._percentile(95.0) - 15.0))
+        first = max(0, self._bin(self._percentile(95.0) - SPEECH_RANGE))
         power = self._powers[first:].sum() / self._counts[first:].sum()
         return float(10 * np.log10(max(power, 10 ** (LOWEST / 10))))
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from sordino.audio.blocks import Block
+from sordino.audio.blocks import Block, product
 
 OVERSAMPLING: Final = 4
 """Points at which the waveform is looked at, for each sample (BS.1770-5, annex 2)."""
@@ -15,8 +15,8 @@ CELL_SECONDS: Final = 0.0005
 REACH_CELLS: Final = 20
 
 _CHUNK: Final = 32
-_MARGIN: Final = 10 ** (-0.2 / 20)
-"""For what the waveform may have more between the points, and what the moving gain adds."""
+_MARGIN: Final = 10 ** (-0.3 / 20)
+"""For what meters of true peaks differ by, and for what the moving gain adds between the samples."""
 
 
 def interpolator() -> NDArray[np.float32]:
@@ -32,10 +32,10 @@ def interpolator() -> NDArray[np.float32]:
 
 
 def _over_chunks(filters: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The filters for _CHUNK samples at once: (TAPS - 1 + _CHUNK, _CHUNK * OVERSAMPLING)."""
-    wide = np.zeros((TAPS - 1 + _CHUNK, _CHUNK, OVERSAMPLING), np.float32)
+    """The filters for _CHUNK samples at once: (TAPS - 1 + _CHUNK, OVERSAMPLING * _CHUNK)."""
+    wide = np.zeros((TAPS - 1 + _CHUNK, OVERSAMPLING, _CHUNK), np.float32)
     for place in range(_CHUNK):
-        wide[place : place + TAPS, place] = filters
+        wide[place : place + TAPS, :, place] = filters
     return wide.reshape(len(wide), -1)
 
 
@@ -44,21 +44,33 @@ _OVERSHOOT: Final = float(np.abs(interpolator()).sum(axis=0).max())
 """What the waveform can at most have more than the samples."""
 
 
-def true_peaks(samples: Block) -> NDArray[np.float32]:
+def true_peaks(samples: Block, least: float) -> NDArray[np.float32]:
     """The greatest magnitude of the waveform from each sample to the next, in any channel.
 
     Args:
         samples: shape (TAPS - 1 + n, channels): the n asked for, with TAPS / 2 - 1 before and TAPS / 2 after them.
+        least: peaks below it are of no interest, and may be told as 0.
 
     Returns:
         Shape (n,).
     """
     count = len(samples) - TAPS + 1
     filled = np.pad(samples, ((0, -count % _CHUNK), (0, 0)))
-    chunks = np.ascontiguousarray(sliding_window_view(filled, len(_FILTERS), axis=0)[::_CHUNK])
-    waveform = np.abs(chunks @ _FILTERS).max(axis=1)
-    peaks: NDArray[np.float32] = waveform.reshape(-1, OVERSAMPLING).max(axis=1)[:count]
-    return peaks
+    windows = sliding_window_view(filled, len(_FILTERS), axis=0)[::_CHUNK]
+    loud = _greatest(filled, len(windows)) * _OVERSHOOT >= least
+    peaks = np.zeros((len(windows), _CHUNK), np.float32)
+    rows = windows[loud].reshape(-1, len(_FILTERS))
+    waveform = np.abs(product(rows, _FILTERS)).reshape(len(rows), OVERSAMPLING, _CHUNK).max(axis=1)
+    peaks[loud] = waveform.reshape(-1, samples.shape[1], _CHUNK).max(axis=1)
+    return peaks.reshape(-1)[:count]
+
+
+def _greatest(samples: Block, windows: int) -> NDArray[np.float32]:
+    """At least the greatest magnitude in each of the windows that begin every _CHUNK samples, shape (windows,)."""
+    reach = -(-len(_FILTERS) // _CHUNK)
+    padded = np.pad(np.abs(samples).max(axis=1), (0, (windows + reach) * _CHUNK - len(samples)))
+    greatest: NDArray[np.float32] = sliding_window_view(padded.reshape(-1, _CHUNK).max(axis=1), reach).max(axis=1)
+    return greatest[:windows]
 
 
 class Limiter:
@@ -106,15 +118,13 @@ class Limiter:
         if not whole:
             return
         seen, ready = self._samples[: whole + TAPS - 1], self._samples[TAPS // 2 - 1 :][:whole]
-        self._bearable = np.concatenate((self._bearable, self._borne(seen, whole)))
+        self._bearable = np.concatenate((self._bearable, self._borne(seen)))
         self._ready = np.concatenate((self._ready, ready))
         self._samples = self._samples[whole:]
 
-    def _borne(self, samples: Block, count: int) -> NDArray[np.float64]:
+    def _borne(self, samples: Block) -> NDArray[np.float64]:
         """The gain, at most 1, that each cell bears."""
-        if np.abs(samples).max(initial=0.0) * _OVERSHOOT <= self._ceiling:
-            return np.ones(count // self._cell)
-        peaks = true_peaks(samples).reshape(-1, self._cell).max(axis=1).astype(np.float64)
+        peaks = true_peaks(samples, self._ceiling).reshape(-1, self._cell).max(axis=1).astype(np.float64)
         borne: NDArray[np.float64] = self._ceiling / np.maximum(peaks, self._ceiling)
         return borne
 

