@@ -16,15 +16,17 @@ from sordino.version import __version__
 if TYPE_CHECKING:
     from sordino.audio.arrays import denoise
     from sordino.audio.errors import MediaError, MediaReason, OrderError
-    from sordino.audio.order import Report
+    from sordino.audio.order import Dnsmos, Report, SoundQuality
     from sordino.audio.process import denoise_file
     from sordino.denoisers import UnknownDenoiserError
 
 __all__ = [
+    "Dnsmos",
     "MediaError",
     "MediaReason",
     "OrderError",
     "Report",
+    "SoundQuality",
     "UnknownDenoiserError",
     "__version__",
     "denoise",
@@ -32,10 +34,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Dnsmos": "sordino.audio.order",
     "MediaError": "sordino.audio.errors",
     "MediaReason": "sordino.audio.errors",
     "OrderError": "sordino.audio.errors",
     "Report": "sordino.audio.order",
+    "SoundQuality": "sordino.audio.order",
     "UnknownDenoiserError": "sordino.denoisers",
     "denoise": "sordino.audio.arrays",
     "denoise_file": "sordino.audio.process",
