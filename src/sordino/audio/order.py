@@ -102,8 +102,9 @@ def _member(kind: type[Kind], verb: str, value: str) -> Kind:
 
 def _is_loudness(value: object) -> bool:
     low, high = LOUDNESS_RANGE
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    return numeric and math.isfinite(value) and low <= value <= high
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and low <= value <= high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
