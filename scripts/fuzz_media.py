@@ -16,17 +16,21 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import av.error
 import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.codec.codec import UnknownCodecError
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from audio.sounds import voice, write_media
 from sordino.audio import sandbox
 from sordino.audio.errors import MediaCrashedError, MediaError
 from sordino.audio.order import MediaLimits, MediaOrder
@@ -159,14 +163,35 @@ def intact(others: Sequence[Path] = ()) -> list[Specimen]:
 def _made(place: Path, suffix: str, codec: str, rate: int) -> Specimen | None:
     """Half a second of sound; None where this build of FFmpeg cannot write it."""
     path = place / f"a.{suffix}"
-    sound = 0.9 * voice(0.5, rate)
-    samples = np.column_stack((sound, sound)) if codec in STEREO else sound
     try:
-        write_media(path, samples, rate, codec, container=MUXERS.get(suffix), options=OPTIONS.get(codec))
+        _write(path, suffix, codec, rate)
     except (av.error.FFmpegError, UnknownCodecError) as error:
         print(f"no {codec} in {suffix}: {error}")
         return None
     return Specimen(name=f"{codec}.{suffix}", data=path.read_bytes())
+
+
+def _write(path: Path, suffix: str, codec: str, rate: int) -> None:
+    layout = "stereo" if codec in STEREO else "mono"
+    with av.open(path, "w", format=MUXERS.get(suffix)) as output:
+        stream = output.add_stream(codec, rate=rate, options=OPTIONS.get(codec), layout=layout)
+        assert isinstance(stream, AudioStream)
+        for start, block in _blocks(rate):
+            samples = np.repeat(block, 2) if codec in STEREO else block
+            frame = AudioFrame.from_ndarray(samples[None], format="flt", layout=layout)
+            frame.rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+def _blocks(rate: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """A gliding tone with overtones that swells and fades in a little noise, and where each block of it begins."""
+    time = np.arange(rate // 2) / rate
+    phase = 2 * np.pi * (150 * time + 60 * time**2)
+    tone = sum(np.sin(k * phase) / k for k in range(1, 14)) * np.sin(2 * np.pi * 2.3 * time)
+    noise = np.random.default_rng(3).standard_normal(len(time))
+    sound = (0.25 * tone + 0.01 * noise).astype(np.float32)
+    yield from ((start, sound[start : start + 4096]) for start in range(0, len(sound), 4096))
 
 
 def broken(specimens: Sequence[Specimen], number: int, seed: int) -> Specimen:
