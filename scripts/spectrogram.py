@@ -19,6 +19,8 @@ LOUDEST_DBFS: Final = -35.0
 _INK: Final = "#d9d9e3"
 _PAPER: Final = "#0b0a14"
 _RULE: Final = "#3a384c"
+_SHADES: Final = 16
+_LEVELS: Final = 76  # about one for every decibel
 
 
 def spectrogram(samples: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
@@ -84,4 +86,15 @@ def draw(path: Path, panels: dict[str, NDArray[np.float32]], rate: int, dpi: int
         buffer = io.BytesIO()
         figure.savefig(buffer, dpi=dpi)
     # A palette is enough for one colour scale and text, and makes a file of a third of the size.
-    Image.open(buffer).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture = Image.open(buffer).convert("RGB").quantize(palette=_palette(), dither=Image.Dither.NONE)
+    picture.save(path, optimize=True)
+
+
+def _palette() -> Image.Image:
+    """The colours of the scale, and those between paper and ink: the same in every picture."""
+    ends = np.array([mpl.colors.to_rgb(_PAPER), mpl.colors.to_rgb(_INK)])
+    text = [ends[0] + share * (ends[1] - ends[0]) for share in np.linspace(0, 1, _SHADES)]
+    scale = mpl.colormaps["magma"](np.linspace(0, 1, _LEVELS))[:, :3]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.round(255 * np.concatenate((text, scale))).astype(np.uint8).tobytes())
+    return palette

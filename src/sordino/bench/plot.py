@@ -35,7 +35,7 @@ def draw(path: Path, results: Results, title: str) -> None:
             for panel, metric in zip(grid.flat, METRICS, strict=False):
                 _panel(panel, results.where(rate=rate), metric)
         handles, names = grid.flat[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 7), frameon=False)
+        figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 8), frameon=False)
         figure.savefig(path, dpi=_DPI)
 
 

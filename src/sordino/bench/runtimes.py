@@ -109,7 +109,7 @@ class DeepFilterRs:
 
     def prepare(self, samples: Samples) -> Work:
         """See `Engine.prepare`."""
-        runtime = self._runtime()
+        runtime = self._runtime(log_level="error")  # it warns of every clipped frame
         # It drops the samples it is late by from the beginning, and at the end what fills no frame.
         padded = np.pad(samples, (0, Libdf.delay + -len(samples) % FRAME))
         chunks = [padded[start : start + FRAME] for start in range(0, len(padded), FRAME)]

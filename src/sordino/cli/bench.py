@@ -289,7 +289,7 @@ def _print(*parts: object) -> None:
 
     console = Console(highlight=False)
     # Not a terminal but a file or pipe: nobody is there whose lines would break.
-    console = console if console.is_terminal else Console(highlight=False, width=max(console.width, 120))
+    console = console if console.is_terminal else Console(highlight=False, width=max(console.width, 132))
     for part in parts:
         console.print(part if hasattr(part, "__rich_console__") else str(part), soft_wrap=isinstance(part, str))
 
