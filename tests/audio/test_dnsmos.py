@@ -14,12 +14,12 @@ needs_model = pytest.mark.skipif(
 )
 
 
-def excerpts(table: np.ndarray, rate: int, size: int) -> dict[int, np.ndarray]:
+def excerpts(table: np.ndarray, rate: int, size: int) -> Excerpts:
     """What is kept of ``table`` (samples, channels), pushed in blocks of ``size``."""
     kept = Excerpts(rate)
     for start in range(0, len(table), size):
         kept.push(table[start : start + size])
-    return kept.windows()
+    return kept
 
 
 @settings(max_examples=25, deadline=None)
@@ -27,30 +27,34 @@ def excerpts(table: np.ndarray, rate: int, size: int) -> dict[int, np.ndarray]:
 def test_windows_are_where_they_say(seconds, size):
     """At most four windows are kept, at multiples of a stride, spread to the end, and hold what was there."""
     table = np.arange(seconds * RATE, dtype=np.float32)[:, None]
-    windows = excerpts(table, RATE, size)
-    assert 1 <= len(windows) <= KEPT
-    places = sorted(windows)
+    kept = excerpts(table, RATE, size)
+    places = list(kept.places())
+    assert 1 <= len(places) <= KEPT
+    assert places == sorted(places)
     assert all(place % FIRST_STRIDE == 0 for place in places)
     assert len(set(np.diff(places))) <= 1
     assert seconds - places[-1] < 2.5 * max([FIRST_STRIDE, *np.diff(places)])
-    for place, window in windows.items():
-        np.testing.assert_array_equal(window, table[place * RATE : place * RATE + WINDOW, 0])
+    for place in places:
+        np.testing.assert_array_equal(kept.window(place), table[place * RATE : place * RATE + WINDOW, 0])
 
 
 def test_a_short_recording_is_repeated():
     """Less than a window is listened to again and again; nothing at all is not listened to."""
     samples = voice(2.0, RATE)
-    (window,) = excerpts(samples[:, None], RATE, RATE).values()
+    kept = excerpts(samples[:, None], RATE, RATE)
+    assert kept.places() == (0,)
+    window = kept.window(0)
     assert len(window) == WINDOW
     np.testing.assert_array_equal(window[: len(samples)], samples)
     np.testing.assert_array_equal(window[len(samples) : 2 * len(samples)], samples)
-    assert excerpts(samples[:0, None], RATE, RATE) == {}
+    assert excerpts(samples[:0, None], RATE, RATE).places() == ()
 
 
 def test_the_loudest_channel_is_listened_to():
     """Of several channels a window holds the one with the most sound, at 16 kHz."""
     left = voice(12.0, 48000)
-    (window,) = excerpts(np.stack((0.1 * left, left), axis=1), 48000, 48000).values()
+    window = excerpts(np.stack((0.1 * left, left), axis=1), 48000, 48000).window(0)
+    assert len(window) == WINDOW
     assert np.std(window) == pytest.approx(np.std(left[: 9 * 48000]), rel=0.05)
 
 
@@ -78,6 +82,6 @@ def test_noise_scores_worse():
 @needs_model
 def test_nothing_to_score():
     """Without windows, or with none asked for, nobody is asked."""
-    assert dnsmos.compare({}, {}, 1) == (None, None)
-    window = {0: np.zeros(WINDOW, np.float32)}
-    assert dnsmos.compare(window, window, 0) == (None, None)
+    nothing, silence = Excerpts(RATE), excerpts(np.zeros((WINDOW, 1), np.float32), RATE, RATE)
+    assert dnsmos.compare(nothing, silence, 1) == (None, None)
+    assert dnsmos.compare(silence, silence, 0) == (None, None)

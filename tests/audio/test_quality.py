@@ -23,7 +23,7 @@ def clipped(table: np.ndarray, size: int = 10_000) -> float:
 
 def quality(samples: np.ndarray) -> SoundQuality:
     """What is measured of one channel."""
-    meter = QualityMeter(RATE, 1, listen=False)
+    meter = QualityMeter(RATE, 1)
     for start in range(0, len(samples), RATE):
         meter.push(samples[start : start + RATE, None].astype(np.float32))
     return meter.quality(0.0)
@@ -86,7 +86,7 @@ def test_silence_has_no_numbers(length):
 def test_what_is_measured_elsewhere_is_passed_on():
     """Clipping and scores are in the quality as they were given."""
     scores = Dnsmos(signal=1.0, background=2.0, overall=3.0)
-    found = QualityMeter(RATE, 1, listen=False).quality(0.25, scores)
+    found = QualityMeter(RATE, 1).quality(0.25, scores)
     assert (found.clipped, found.dnsmos) == (0.25, scores)
 
 

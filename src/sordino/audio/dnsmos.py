@@ -5,7 +5,7 @@ suppressors", ICASSP 2022. The model is a file of the wheel ``speechmos``, which
 as long as denoising half a minute or more, so that only a few are scored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -71,18 +71,23 @@ class Excerpts:
             if len(taken):
                 self._fill(taken)
 
-    def windows(self) -> dict[int, _Window]:
-        """The windows at RATE by where they begin, seconds: of a recording shorter than one, itself, repeated."""
-        if self._windows or not self._filled:
-            return self._windows
-        short = self._excerpt()
-        return {0: np.tile(short, -(-WINDOW // len(short)))[:WINDOW]} if len(short) else {}
+    def places(self) -> tuple[int, ...]:
+        """Where windows begin, seconds, rising: of a recording shorter than one, at 0."""
+        return tuple(self._windows) or ((0,) if self._filled else ())
+
+    def window(self, place: int) -> _Window:
+        """One of the windows, WINDOW samples at RATE; of a recording shorter than one, itself, repeated."""
+        import soxr  # noqa: PLC0415 (the few who score pay for it)
+
+        kept = self._windows[place] if self._windows else self._loudest()
+        window: _Window = soxr.resample(kept, self._rate, RATE, quality="HQ")
+        return np.resize(window, WINDOW)
 
     def _fill(self, taken: Block) -> None:
         self._filling.append(taken)
         self._filled += len(taken)
         if self._filled == self._size:
-            self._windows[self._start] = self._excerpt()[:WINDOW]
+            self._windows[self._start] = self._loudest()
             self._filling, self._filled = [], 0
             self._thin_out()
             self._start += self._stride
@@ -93,13 +98,10 @@ class Excerpts:
             self._windows = {at: window for at, window in self._windows.items() if at % self._stride == 0}
             self._start = max(self._windows)
 
-    def _excerpt(self) -> _Window:
-        import soxr  # noqa: PLC0415 (the few who score pay for it)
-
+    def _loudest(self) -> _Window:
+        """Of what fills the window the channel with the most power."""
         samples = np.concatenate(self._filling)
-        loudest = samples[:, int(np.square(samples).sum(axis=0).argmax())]
-        excerpt: _Window = soxr.resample(np.ascontiguousarray(loudest), self._rate, RATE, quality="HQ")
-        return excerpt
+        return np.ascontiguousarray(samples[:, np.einsum("sc,sc->c", samples, samples).argmax()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +146,18 @@ def find_model() -> Path | None:
     return path if path.is_file() else None
 
 
-def compare(
-    before: Mapping[int, _Window], after: Mapping[int, _Window], count: int
-) -> tuple[Dnsmos | None, Dnsmos | None]:
+def compare(before: Excerpts, after: Excerpts, count: int) -> tuple[Dnsmos | None, Dnsmos | None]:
     """Score a recording before and after, by ``count`` windows of the same times.
 
     Returns:
         None for either where there is nothing to score or no network to do it.
     """
     scorer = load() if count else None
-    places = spread(sorted(before.keys() & after.keys()), count)
+    places = spread([place for place in before.places() if place in after.places()], count)
     if scorer is None or not places:
         return None, None
-    return scorer.score([before[place] for place in places]), scorer.score([after[place] for place in places])
+    scores = (scorer.score([side.window(place) for place in places]) for side in (before, after))
+    return next(scores), next(scores)
 
 
 def spread(places: Sequence[int], count: int) -> list[int]:

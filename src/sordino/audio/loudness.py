@@ -24,8 +24,8 @@ _SURROUND: Final = 1.41
 _BINS_A_LU: Final = 100
 _LOUDEST: Final = 130.0
 _CHUNK: Final = 64
-_CHUNKS: Final = 16
-_PIECE: Final = 32 * _CHUNK * _CHUNKS
+_CHUNKS: Final = 32
+_PIECE: Final = 16 * _CHUNK * _CHUNKS
 """Samples filtered at once; the matrix products stay small enough for one thread (`sordino.audio.blocks.product`)."""
 
 _Matrix = NDArray[np.float64]
@@ -213,7 +213,7 @@ class LoudnessMeter:
         return float(_loudness(self._powers[first:].sum() / self._counts[first:].sum()))
 
     def _measure(self, filtered: Block) -> None:
-        power = np.concatenate((self._rest, np.square(filtered) @ self._weights))
+        power = np.concatenate((self._rest, _power(filtered, self._weights)))
         whole = len(power) - len(power) % self._step
         self._rest = power[whole:]
         means = power[:whole].reshape(-1, self._step).mean(axis=1, dtype=np.float64)
@@ -228,6 +228,13 @@ class LoudnessMeter:
         places = ((_loudness(loud) - ABSOLUTE_GATE) * _BINS_A_LU).astype(np.int64).clip(0, len(self._counts) - 1)
         np.add.at(self._counts, places, 1)
         np.add.at(self._powers, places, loud)
+
+
+def _power(samples: Block, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The weighted sum of the channels' powers, shape (samples,)."""
+    weighted = samples if (weights == 1).all() else samples * weights
+    power: NDArray[np.float32] = np.einsum("sc,sc->s", samples, weighted)
+    return power
 
 
 def _loudness(power: _Matrix) -> _Matrix:

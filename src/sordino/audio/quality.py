@@ -1,13 +1,11 @@
 """How a recording sounds, measured while it streams by; memory does not grow with it."""
 
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sordino.audio.blocks import Block
-from sordino.audio.dnsmos import Excerpts
 from sordino.audio.level import Levels
 from sordino.audio.loudness import LoudnessMeter
 from sordino.audio.order import Dnsmos, SoundQuality
@@ -72,24 +70,16 @@ class QualityMeter:
     Args:
         rate: Hz.
         channels: number of channels.
-        listen: whether to keep excerpts for `sordino.audio.dnsmos`.
     """
 
-    def __init__(self, rate: int, channels: int, *, listen: bool) -> None:
+    def __init__(self, rate: int, channels: int) -> None:
         self._levels = Levels(rate)
         self._loudness = LoudnessMeter(rate, channels)
-        self._excerpts = Excerpts(rate) if listen else None
 
     def push(self, block: Block) -> None:
         """Take (samples, channels)."""
         self._levels.push(block)
         self._loudness.push(block)
-        if self._excerpts is not None:
-            self._excerpts.push(block)
-
-    def excerpts(self) -> Mapping[int, NDArray[np.float32]]:
-        """What there is to listen to; see `sordino.audio.dnsmos.Excerpts.windows`."""
-        return {} if self._excerpts is None else self._excerpts.windows()
 
     def quality(self, clipped: float, dnsmos: Dnsmos | None = None) -> SoundQuality:
         """What was measured, with what was measured elsewhere. Nothing may be pushed after."""
