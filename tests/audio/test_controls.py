@@ -5,8 +5,10 @@ import pytest
 
 import sordino
 from audio.sounds import error_db, read_media, true_peak, voice, write_media
+from sordino.audio import sandbox
 from sordino.audio.level import Levels
 from sordino.audio.loudness import LoudnessMeter
+from sordino.audio.order import Channels, MediaLimits, MediaOrder
 from sordino.audio.resample import Resampler
 
 RATE = 16000
@@ -233,6 +235,17 @@ def between(table: np.ndarray) -> float:
 
 class TestReport:
     """The quality before and after."""
+
+    async def test_it_is_the_same_from_a_process_of_its_own(self, tmp_path):
+        """A confined process with every control makes the same file and the same report as the library."""
+        table = np.stack((noisy(3.0), 0.5 * noisy(3.0)), axis=1)
+        source = write_media(tmp_path / "a.wav", table, RATE, "pcm_s16le")
+        wanted = sordino.denoise_file(source, tmp_path / "b.wav", channels="keep", loudness=-20.0, strength=30)
+        order = MediaOrder(channels=Channels.KEEP, loudness=-20.0, strength=30)
+        with source.open("rb") as read, (tmp_path / "c.wav").open("x+b") as written:
+            report = await sandbox.run(read, written, order, MediaLimits(seconds=60))
+        assert report == wanted
+        assert (tmp_path / "c.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
     def test_noise_is_lower_after(self, tmp_path):
         """Of a noisy voice the report tells a lower floor and a better ratio after, and the loudness of both."""

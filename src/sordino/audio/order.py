@@ -145,7 +145,7 @@ class SoundQuality:
 
     Attributes:
         noise_floor: level of the quietest parts, dBFS; None where all is digital silence.
-        snr: level of the speech over the noise floor, dB; None as above.
+        snr: estimate of the level of the speech over that of the noise in its pauses, dB; None as above.
         loudness: integrated loudness, LUFS (EBU R128); None where nothing passes its gate.
         clipped: share of samples at full scale in runs, 0 to 1.
         dnsmos: None unless the extra ``quality`` is installed.
