@@ -55,13 +55,16 @@ class _System:
         powers = [np.eye(len(self.a))]
         for _ in range(count):
             powers.append(powers[-1] @ self.a)
-        late = [self.d, *(self.b @ power @ self.c for power in powers[: count - 1])]
         zero = np.zeros_like(self.d)
+        # What an output has of the input so many steps before; of later inputs, told by negative steps, nothing.
+        late = np.stack([self.d, *(self.b @ power @ self.c for power in powers[: count - 1]), *[zero] * (count - 1)])
+        steps = np.arange(count) - np.arange(count)[:, None]
+        inputs, outputs = self.d.shape
         return _System(
             powers[count],
             np.vstack([self.b @ powers[count - 1 - place] for place in range(count)]),
             np.hstack([powers[place] @ self.c for place in range(count)]),
-            np.block([[late[to - start] if to >= start else zero for to in range(count)] for start in range(count)]),
+            late[steps].transpose(0, 2, 1, 3).reshape(count * inputs, count * outputs),
         )
 
 
