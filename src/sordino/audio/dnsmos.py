@@ -2,7 +2,7 @@
 
 Reddy, Gopal, Cutler: "DNSMOS P.835: A non-intrusive perceptual objective speech quality metric to evaluate noise
 suppressors", ICASSP 2022. The model is a file of the wheel ``speechmos``, which is never imported; a window of it takes
-as long as denoising half a minute or more, so that only a few are scored.
+as long as denoising a quarter of a minute, so that only a few are scored.
 """
 
 from collections.abc import Sequence
