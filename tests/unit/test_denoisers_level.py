@@ -57,7 +57,7 @@ def test_engine_hears_the_target_level_and_the_output_is_the_input(seconds: floa
 
 
 def test_gain_holds_through_a_pause_and_follows_a_change() -> None:
-    """In 8 s of near silence the gain stays that of the speech around; after a minute at another level it is another."""
+    """In 8 s of near silence the gain stays that of the speech around; a minute at another level changes it."""
     loud, quiet = noise(12, -20), noise(60, -50)
     heard, _ = through(np.concatenate((loud, noise(8, -80), loud, quiet)))
     assert level(heard[14 * RATE : 18 * RATE]) == pytest.approx(TARGET_DB - 60, abs=2)

@@ -143,10 +143,9 @@ class DeepFilterNet:
             complex64, shape (channels, n, BINS).
         """
         count = frames.shape[1] - HISTORY
-        low = frames[:, :, :DF_BINS]
         filtered = [
-            sum(low[:, tap + late : tap + late + count] * answer.taps[:, :count, :, tap] for tap in range(TAPS))
-            for answer, late in zip(answers, (network.look_ahead for network in self.networks), strict=True)
+            _convolved(frames[:, network.look_ahead :, :DF_BINS], answer.taps[:, :count])
+            for answer, network in zip(answers, self.networks, strict=True)
         ]
         output = np.empty((len(frames), count, BINS), np.complex64)
         output[:, :, :DF_BINS] = self._mean(filtered)
@@ -159,19 +158,34 @@ class DeepFilterNet:
         """Geometric mean of the magnitudes, phase of the weighted sum."""
         if len(spectra) == 1:
             return spectra[0]
-        total = sum(weight * spectrum for weight, spectrum in zip(self._weights, spectra, strict=True))
-        logarithms = sum(weight * _log_power(spectrum) for weight, spectrum in zip(self._weights, spectra, strict=True))
-        mean: _Spectrum = total * np.exp((logarithms - _log_power(total)) / 2)
-        return mean
+        total = np.zeros_like(spectra[0])
+        logarithm = np.zeros(total.shape, np.float32)
+        for weight, spectrum in zip(self._weights, spectra, strict=True):
+            total += weight * spectrum
+            logarithm += weight * _log_power(spectrum)
+        total *= np.exp((logarithm - _log_power(total)) / 2)
+        return total
 
     def _mean_gains(self, gains: Sequence[_Samples]) -> _Samples:
         if len(gains) == 1:
             return gains[0]
-        return np.exp(sum(weight * np.log(gain + _TINY) for weight, gain in zip(self._weights, gains, strict=True)))
+        logarithm = np.zeros(gains[0].shape, np.float32)
+        for weight, gain in zip(self._weights, gains, strict=True):
+            logarithm += weight * np.log(gain + _TINY)
+        return np.exp(logarithm)
 
     @property
     def _weights(self) -> list[np.float32]:
         return [np.float32(weight) for weight in self.weights]
+
+
+def _convolved(frames: _Spectrum, taps: _Spectrum) -> _Spectrum:
+    """Each bin through its filter of TAPS frames, whose first output is of the first TAPS frames."""
+    count = taps.shape[1]
+    output: _Spectrum = frames[:, :count] * taps[:, :, :, 0]
+    for tap in range(1, TAPS):
+        output += frames[:, tap : tap + count] * taps[:, :, :, tap]
+    return output
 
 
 def _log_power(spectrum: _Spectrum) -> _Samples:

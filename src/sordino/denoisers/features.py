@@ -65,7 +65,7 @@ class Features:
 
     Attributes:
         erb: float32, shape (channels, frames, BANDS).
-        complex: real, then imaginary part; float32, shape (channels, 2, frames, DF_BINS).
+        complex: real part, imaginary part, and 1 for every frame; float32, shape (channels, 3, frames, DF_BINS).
         means: the running means after the last frame.
     """
 
@@ -88,10 +88,13 @@ def extract(spectrum: NDArray[np.complex64], means: Means) -> Features:
     magnitude = np.sqrt(power[:, :, :DF_BINS])
     mean_power = _running_mean(decibels, means.power)
     mean_magnitude = _running_mean(magnitude, means.magnitude)
-    low = spectrum[:, :, :DF_BINS] / np.sqrt(mean_magnitude)
+    low = np.ones((len(spectrum), 3, *magnitude.shape[1:]), np.float32)
+    scale = 1 / np.sqrt(mean_magnitude)
+    np.multiply(spectrum.real[:, :, :DF_BINS], scale, out=low[:, 0])
+    np.multiply(spectrum.imag[:, :, :DF_BINS], scale, out=low[:, 1])
     return Features(
         erb=(decibels - mean_power) / _DB_RANGE,
-        complex=np.stack((low.real, low.imag), axis=1),
+        complex=low,
         means=Means(power=mean_power[:, -1].copy(), magnitude=mean_magnitude[:, -1].copy()),
     )
 

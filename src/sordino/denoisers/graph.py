@@ -11,7 +11,7 @@ Convolutions that follow each other without a nonlinearity are multiplied out wh
 layers too large for a core's second-level cache, whose weights every frame reads again, get weights of 8 bits there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,8 +28,8 @@ OPSETS = (helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1))
 LARGEST_RECURRENT = 2**20
 """Weights of a recurrent layer that are kept as they are: 4 MiB of float32 with its input's."""
 
-QUANTUM = 32
-"""Weights that share a scale."""
+QUANTUM = 128
+"""Weights that share a scale; with fewer the loop is slower, and nothing is heard of it."""
 
 CHANNELS = 64
 BANDS = 32
@@ -40,7 +40,8 @@ TAPS = 5
 # an input and, as "next_<name>", as an output.
 FEATURES = {
     "erb": ("channels", "frames", BANDS),
-    "complex": ("channels", 2, "frames", BINS),
+    # Real part, imaginary part, and 1: before the first frame all three are 0.
+    "complex": ("channels", 3, "frames", BINS),
 }
 OUTPUTS = {
     "gains": ("channels", "frames", BANDS),
@@ -121,10 +122,15 @@ class Builder:
         return self.node("Relu", x)
 
     def causal(self, x: str, parameters: Sequence[_Array], bins: int, *, stride: int = 1, group: int = 1) -> str:
-        """Convolution over (frames, bins): its time reaches back, also into the blocks before; centred over the bins."""
-        _, maps, time, width = parameters[0].shape
+        """Convolution over (frames, bins): in time it reaches back, also into blocks before; centred over the bins."""
+        _, maps, time, _ = parameters[0].shape
         if time > 1:
-            x = self._remember(x, (maps * group, time - 1, bins))
+            x = self.remember(x, (maps * group, time - 1, bins))
+        return self.conv(x, parameters, stride=stride, group=group)
+
+    def conv(self, x: str, parameters: Sequence[_Array], *, stride: int = 1, group: int = 1) -> str:
+        """The same over input that holds its past: fewer frames come out, the first of which have none before them."""
+        width = parameters[0].shape[3]
         return self.node(
             "Conv",
             x,
@@ -134,13 +140,18 @@ class Builder:
             pads=(0, width // 2, 0, width // 2),
         )
 
-    def _remember(self, x: str, shape: tuple[int, int, int]) -> str:
+    def remember(self, x: str, shape: tuple[int, int, int]) -> str:
         """Put the last frames of the block before in front of ``x``, and hand on the last ones of this block."""
         before, after = self.state("channels", *shape)
         joined = self.node("Concat", before, x, axis=2)
         last = [self.constant(np.array([value])) for value in (-shape[1], np.iinfo(np.int64).max, 2)]
         self.node("Slice", joined, *last, outputs=[after])
         return joined
+
+    def last(self, x: str, axis: int, *, dropped: int) -> str:
+        """All but the first ``dropped`` of an axis."""
+        ends = [self.constant(np.array([value])) for value in (dropped, np.iinfo(np.int64).max, axis)]
+        return self.node("Slice", x, *ends)
 
     def separable(self, x: str, layers: Sequence[Sequence[_Array]], bins: int, *, stride: int = 1) -> str:
         """A convolution of each map by itself, one across the maps, and the nonlinearity."""
@@ -169,8 +180,13 @@ class Builder:
 
     def recurrent(self, x: str, layers: Sequence[Sequence[_Array]]) -> str:
         """Gated recurrent layers, one after the other, over (frames, channels, values)."""
-        for w, r, b in layers:
-            x = self._plain(x, w, r, b) if w.size + r.size <= LARGEST_RECURRENT else self._quantised(x, w[0], r[0], b[0])
+        for number, (w, r, b) in enumerate(layers):
+            if w.size + r.size <= LARGEST_RECURRENT:
+                x = self._plain(x, w, r, b)
+            else:
+                # What such a layer gives lies within -1 and 1; what the first one takes need not.
+                inward = self.dense(x, w[0], b[0, : 3 * r.shape[2]], bounded=number > 0)
+                x = self._quantised(inward, r[0], b[0, 3 * r.shape[2] :])
         return x
 
     def _plain(self, x: str, w: _Array, r: _Array, b: _Array) -> str:
@@ -181,17 +197,15 @@ class Builder:
         self.node("GRU", x, *weights, "", before, outputs=(y, after), hidden_size=hidden, linear_before_reset=1)
         return self.node("Squeeze", y, self.constant(np.array([1])))
 
-    def _quantised(self, x: str, w: _Array, r: _Array, b: _Array) -> str:
-        """The same as a loop, its products with 8-bit weights; gates in ONNX's order: update, reset, candidate."""
+    def _quantised(self, inward: str, r: _Array, b: _Array) -> str:
+        """The same as a loop with 8-bit weights, after the input's part; in ONNX's order: update, reset, candidate."""
         hidden = r.shape[1]
         before, after = self.state("channels", hidden)
-        inward = self.node("MatMul", x, self.constant(w.T))
-        inward = self.node("Add", inward, self.constant(b[: 3 * hidden]))
         gates, candidate = self._parts(inward, 2 * hidden, hidden)
         body = Builder(prefix=f"{after}_")
         y = f"{after}_frames"
         inputs = {"h": ("channels", hidden), "gates": ("channels", 2 * hidden), "candidate": ("channels", hidden)}
-        body.step(r, b[3 * hidden :])
+        body.step(r, b)
         graph = helper.make_graph(
             body.nodes,
             "step",
@@ -213,8 +227,27 @@ class Builder:
         self.node("Add", candidate, kept, outputs=["next_h"])
         self.node("Identity", "next_h", outputs=["frame"])
 
+    def dense(self, x: str, weight: _Array, bias: _Array, *, bounded: bool) -> str:
+        """A linear layer for many rows at once; in 8 bits where its input is known to lie within -1 and 1.
+
+        Args:
+            x: float32, its last axis as long as a row of ``weight``.
+            weight: shape (outputs, inputs).
+            bias: shape (outputs,).
+            bounded: whether all of ``x`` lies within -1 and 1.
+        """
+        if not bounded:
+            return self.node("Add", self.node("MatMul", x, self.constant(weight.T)), self.constant(bias))
+        middle, unit = self.constant(np.array(128, np.uint8)), self.constant(np.array(1 / 127, np.float32))
+        scales = _scales(np.abs(weight).max(axis=1))
+        values = np.rint(weight / scales[:, None]).astype(np.int8)
+        rounded = self.node("QuantizeLinear", x, unit, middle)
+        zeros = self.constant(np.zeros(len(weight), np.int8))
+        parameters = [self.constant(values.T), unit, self.constant(scales), middle, zeros, self.constant(bias)]
+        return self.node("MatMulIntegerToFloat", rounded, *parameters, domain=CONTRIB)
+
     def product(self, x: str, weight: _Array, bias: _Array) -> str:
-        """A linear layer with 8-bit weights: each `QUANTUM` of a row has its scale, the middle value stands for 0.
+        """A linear layer for single rows, in 8 bits: each `QUANTUM` of a row of weights has its scale, and of ``x``.
 
         Args:
             x: float32, its last axis as long as a row.
@@ -222,13 +255,13 @@ class Builder:
             bias: shape (outputs,).
         """
         rows = weight.reshape(len(weight), -1, QUANTUM)
-        scales = np.maximum(np.abs(rows).max(axis=2), np.finfo(np.float32).tiny) / np.float32(127)
-        values = (np.rint(rows / scales[:, :, None]) + 128).astype(np.uint8)
+        scales = _scales(np.abs(rows).max(axis=2))
+        values = (np.rint(rows / scales[:, :, None]) + 128).astype(np.uint8)  # the middle value stands for 0
         return self.node(
             "MatMulNBits",
             x,
             self.constant(values),
-            self.constant(scales.astype(np.float32).ravel()),
+            self.constant(scales.ravel()),
             "",
             "",
             self.constant(bias),
@@ -273,17 +306,22 @@ def fuse(encoder: bytes, erb_decoder: bytes, df_decoder: bytes) -> bytes:
 
 
 def _encoder(build: Builder, source: Source) -> tuple[str, list[str], str]:
-    """The embedding (frames, channels, values), the four skip connections, and the input of the filter's convolution."""
+    """The embedding (frames, channels, values), the skip connections, and what the filter's convolution sees."""
     conv = source.convolutions
     e0 = build.relu(build.causal(build.node("Unsqueeze", "erb", build.constant(np.array([1]))), conv[0], BANDS))
     e1 = build.separable(e0, conv[1:3], BANDS, stride=2)
     e2 = build.separable(e1, conv[3:5], BANDS // 2, stride=2)
     e3 = build.separable(e2, conv[5:7], BANDS // 4)
-    c0 = build.relu(build.causal("complex", _product(*conv[7:9]), BINS))
-    c1 = build.separable(c0, conv[9:11], BINS, stride=2)
+    # The filter's convolution looks TAPS frames back. What it sees is computed again from the past input, which is
+    # small: kept, it would have to be brought from ONNX Runtime's own layout to the common one and back.
+    past = build.remember("complex", (3, conv[7][0].shape[2] - 1 + TAPS - 1, BINS))
+    c0 = build.relu(build.conv(past, _started(*_product(*conv[7:9]))))
+    depthwise, pointwise = conv[9:11]
+    c1 = build.relu(build.conv(build.conv(c0, depthwise, stride=2, group=CHANNELS), pointwise))
+    c1 = build.last(build.vectors(c1), 0, dropped=TAPS - depthwise[0].shape[2])
 
     filtering, inward, *outward = source.linear
-    x = _joined(build, build.vectors(e3), build.relu(build.grouped(build.vectors(c1), filtering)), inward)
+    x = _joined(build, build.vectors(e3), build.relu(build.grouped(c1, filtering)), inward)
     x = build.recurrent(build.relu(build.grouped(x, inward)), source.recurrent)
     for weight in outward:
         x = build.relu(build.grouped(x, weight))
@@ -330,8 +368,15 @@ def _df_decoder(build: Builder, source: Source, embedding: str, filter_input: st
     x = build.node("Tanh", build.grouped(x, outward))
     x = build.reshape(build.transpose(x, 1, 0, 2), 0, 0, BINS, 2 * TAPS)
 
-    pathway = build.relu(build.causal(filter_input, _product(*source.convolutions), BINS))
+    pathway = build.relu(build.conv(filter_input, _product(*source.convolutions)))
     build.node("Add", x, build.transpose(pathway, 0, 2, 3, 1), outputs=["coefficients"])
+
+
+def _started(weight: _Array, bias: _Array) -> list[_Array]:
+    """A convolution whose bias comes by way of a map more, of ones: before the first frame its output is 0."""
+    ones = np.zeros_like(weight[:, :1])
+    ones[:, 0, -1, ones.shape[3] // 2] = bias
+    return [np.concatenate((weight, ones), axis=1)]
 
 
 def _product(grouped: Sequence[_Array], pointwise: Sequence[_Array], *, groups: int = 2) -> list[_Array]:
@@ -345,5 +390,10 @@ def _product(grouped: Sequence[_Array], pointwise: Sequence[_Array], *, groups: 
     return [weight.reshape(len(second), -1, *first.shape[2:]), bias]
 
 
-def _values(shapes: _Shapes) -> list[onnx.ValueInfoProto]:
+def _scales(largest: NDArray[np.floating]) -> _Array:
+    """Scales that bring the largest values to 127; none is 0."""
+    return np.maximum(largest / 127, np.finfo(np.float32).tiny).astype(np.float32)
+
+
+def _values(shapes: Mapping[str, tuple[int | str, ...]]) -> list[onnx.ValueInfoProto]:
     return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]

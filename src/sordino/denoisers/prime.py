@@ -49,7 +49,9 @@ class Primed:
         self._beginning = None
         if not len(known):
             return known
-        heard = known[np.arange(-self._samples, 0) % len(known)] if len(known) < self._samples else known[: self._samples]
+        heard = (
+            known[np.arange(-self._samples, 0) % len(known)] if len(known) < self._samples else known[: self._samples]
+        )
         return np.concatenate((self._wanted(self._stream.push(heard)), self._wanted(self._stream.push(known))))
 
     def _wanted(self, output: _Samples) -> _Samples:

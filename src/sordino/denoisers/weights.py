@@ -47,7 +47,9 @@ class Archive:
         directory = os.environ.get(MODEL_DIR)
         path = Path(directory, self.file) if directory else self._in_wheel()
         if not path.is_file():
-            raise WeightsError(f"There is no model archive {path}; set {MODEL_DIR} to a directory that holds {self.file}.")
+            raise WeightsError(
+                f"There is no model archive {path}; set {MODEL_DIR} to a directory that holds {self.file}."
+            )
         return path
 
     def _in_wheel(self) -> Path:
@@ -71,7 +73,9 @@ class Archive:
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         if digest != self.sha256:
-            raise WeightsError(f"The model archive {path} has SHA-256 {digest}, not {self.sha256}; use the released one.")
+            raise WeightsError(
+                f"The model archive {path} has SHA-256 {digest}, not {self.sha256}; use the released one."
+            )
         with tarfile.open(fileobj=io.BytesIO(content)) as tar:
             files = ((member.name, tar.extractfile(member)) for member in tar)
             return {PurePosixPath(name).name: file.read() for name, file in files if file is not None}
