@@ -6,11 +6,12 @@ from enum import StrEnum
 from typing import Literal, TypeVar
 
 from sordino.audio.errors import OrderError
+from sordino.denoisers.default import default
 
 SAMPLE_RATES = (8000, 12000, 16000, 24000, 32000, 44100, 48000)
 """Sample rates that can be written, Hz."""
 
-DEFAULT_DENOISER = "dfn3"
+DEFAULT_DENOISER = default()
 """Name of the engine used where none is named."""
 
 FULL_STRENGTH = 100

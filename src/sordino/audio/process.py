@@ -32,9 +32,9 @@ from sordino.audio.video import NO_VIDEO
 from sordino.denoisers import Denoiser, load
 from sordino.denoisers.block import LIMIT, sanitised
 
-SECONDS_A_SCORE: Final = 1200
+SECONDS_A_SCORE: Final = 400
 """A recording so long has one window scored with DNSMOS, before and after, one twice as long two, and so on: scoring
-then takes less than a twentieth of the time, even beside the quickest engine."""
+then takes less than a tenth of the time even beside the quickest engine."""
 
 Progress = Callable[[float], None]
 """Gets the share of the work done, 0 to 1, never falling; 1 comes last and once all is written."""
@@ -74,7 +74,7 @@ def denoise_file(  # noqa: PLR0913 (every control has a name)
             ``"keep"``: speech as loud as in the input; None: as the engine gives it.
         video: whether the video stream is carried over untouched, into M4A only.
         max_seconds: audio allowed.
-        score: whether to score with DNSMOS also a recording of less than twenty minutes, which takes half a second or
+        score: whether to score with DNSMOS also a recording of less than seven minutes, which takes half a second or
             more; it needs the extra ``quality``.
         progress: gets the share of the work done, 0 to 1.
 

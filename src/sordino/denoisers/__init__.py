@@ -3,14 +3,17 @@
 An engine is an entry point of the group ``sordino.denoisers``: a function without arguments that returns a `Denoiser`.
 """
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # who only asks for names does without
+    import numpy as np
+    from numpy.typing import NDArray
 
 # ONNX Runtime's builds report their use to its makers, from a thread that no fork survives and with a database in the
 # user's cache directory. It reads this when it is first imported, which the engines do after this package.

