@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationInf
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sordino.audio.order import DEFAULT_DENOISER
+from sordino.denoisers import names
 from sordino.domain.bucket import split_bucket
 
 PREFIX: Final = "SORDINO_"
@@ -160,8 +161,6 @@ class Settings(BaseSettings):
     @field_validator("denoiser")
     @classmethod
     def _is_installed(cls, value: str) -> str:
-        from sordino.denoisers import names  # noqa: PLC0415 - imports NumPy
-
         if value not in names():
             raise ValueError(f"the installed engines are: {', '.join(names())}")
         return value

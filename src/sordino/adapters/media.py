@@ -8,6 +8,7 @@ from typing import BinaryIO
 from sordino.audio import order as audio
 from sordino.audio import sandbox
 from sordino.audio.errors import MediaError, MediaReason, OrderError
+from sordino.denoisers import names
 from sordino.domain.job import Channels, Dnsmos, MediaInfo, NoiseReduction, SoundQuality
 from sordino.domain.ports import MediaFailedError, MediaResult
 
@@ -83,8 +84,6 @@ class ProcessMedia:
 
 
 def _check_installed(model: str) -> None:
-    from sordino.denoisers import names  # noqa: PLC0415 - imports NumPy, which the worker itself does without
-
     if model not in names():
         raise MediaFailedError(
             _ORDER_CODE, f"The engine {model!r} is not installed here; use one of {', '.join(names())}."
