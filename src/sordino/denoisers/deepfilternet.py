@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sordino.audio.channels import Downmix
 from sordino.audio.stft import Stft
 from sordino.denoisers import DenoiserInfo, DenoiserStream, band
-from sordino.denoisers.block import checked, sanitised
+from sordino.denoisers.block import checked
 from sordino.denoisers.features import BAND_BINS, BANDS, BINS, DF_BINS, FRAME, RATE, Means, extract
 from sordino.denoisers.level import Levelled
 from sordino.denoisers.network import Answer, Network
@@ -194,7 +194,10 @@ def _log_power(spectrum: _Spectrum) -> _Samples:
 
 
 class BlockStream:
-    """A recording in blocks of BLOCK_FRAMES frames, whatever the lengths pushed: these do not change a single bit."""
+    """A recording in blocks of BLOCK_FRAMES frames, whatever the lengths pushed: these do not change a single bit.
+
+    Samples must be finite and the blocks of the right shape, as they are behind `Levelled`.
+    """
 
     def __init__(self, model: DeepFilterNet, channels: int, *, linked: bool) -> None:
         self._model = model
@@ -212,9 +215,8 @@ class BlockStream:
 
     def push(self, block: _Samples) -> _Samples:
         """See `sordino.denoisers.DenoiserStream.push`."""
-        samples = sanitised(block, self._channels)
-        self._received += len(samples)
-        return self._joined(self._fill(samples))
+        self._received += len(block)
+        return self._joined(self._fill(block))
 
     def flush(self) -> _Samples:
         """See `sordino.denoisers.DenoiserStream.flush`."""

@@ -49,6 +49,8 @@ class Gain:
         self._powers: deque[NDArray[np.float64]] = deque(maxlen=PAST_STEPS + COMING_STEPS)
         self._levels: deque[NDArray[np.float64]] = deque(maxlen=SMOOTHED)
         self._points: list[_Samples] = []
+        self._pieces: dict[int, _Samples] = {}  # drawn before the engine, taken again after it
+        self._ramp = np.arange(step, dtype=np.float32)[:, None] / np.float32(step)
         self._forgotten = 0
         self._measured = 0
 
@@ -95,15 +97,20 @@ class Gain:
         return np.concatenate(pieces or [np.ones((0, 1), np.float32)])[start - first * self._step :][: stop - start]
 
     def _piece(self, step: int) -> _Samples:
-        before, after = self._points[step - self._forgotten : step - self._forgotten + 2]
-        ramp = np.arange(self._step, dtype=np.float32)[:, None] / np.float32(self._step)
-        return np.exp2(before + ramp * (after - before))
+        if step not in self._pieces:
+            before, after = self._points[step - self._forgotten : step - self._forgotten + 2]
+            piece = self._ramp * (after - before)
+            piece += before
+            self._pieces[step] = np.exp2(piece, out=piece)
+        return self._pieces[step]
 
     def forget(self, stop: int) -> None:
         """Forget the gain of the samples before ``stop``."""
         steps = stop // self._step
-        del self._points[: max(0, steps - self._forgotten)]
-        self._forgotten = max(self._forgotten, steps)
+        for step in range(self._forgotten, steps):
+            del self._pieces[step]
+        del self._points[: steps - self._forgotten]
+        self._forgotten = steps
 
 
 class Levelled:
