@@ -74,6 +74,10 @@ def test_a_note_goes_to_standard_error(recording, tmp_path):
         (["noisy.wav", "out.wav", "--loudness", "loud"], 2, "-70 to -5 LUFS, or keep"),
         (["noisy.wav", "out.wav", "--video"], 2, "m4a only"),
         (["noisy.wav", "-", "--report-json", "-"], 2, "cannot write both"),
+        (["noisy.wav", "out.wav", "--report-json", "noisy.wav"], 2, "noisy.wav is the input"),
+        (["noisy.wav", "out.wav", "--report-json", "./out.wav"], 2, "./out.wav is the output"),
+        (["noisy.wav", "out.wav", "--report-json", "."], 1, ".: Is a directory"),
+        (["noisy.wav", "out.wav", "--report-json", "nowhere/r.json"], 1, "nowhere/r.json: No such file"),
         (["noisy.wav", "out"], 2, "cannot write"),
         (["noisy.wav", "out.wav", "--rate", "22050"], 2, "22050"),
         (["noisy.wav", "out.wav", "--format", "ogg"], 2, "ogg"),
@@ -100,6 +104,35 @@ def test_mistakes_end_with_one_line_and_a_status(words, status, said, recording,
     assert said in error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.wav", "text.mp3"]
     assert (tmp_path / "noisy.wav").read_bytes() == recording.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "m4a", "opus"])
+def test_a_full_disk(suffix, recording, tmp_path):
+    """A result that cannot be written to its end gives one line and leaves no file, whatever the format."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
+    script = f"{limit}; from sordino.cli import main; main()"
+    command = [sys.executable, "-c", script, "denoise", "--denoiser", "off", recording, tmp_path / f"out.{suffix}"]
+    ended = subprocess.run(command, capture_output=True, check=False, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})
+    assert ended.stderr.decode().splitlines() == [f"sordino: {tmp_path}/out.{suffix}: File too large"]
+    assert ended.returncode == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("descriptor", "words"), [(0, ["-", "out.wav"]), (1, ["a.wav", "-"])])
+def test_a_closed_standard_stream(descriptor, words, tmp_path):
+    """Standard input or output that was closed is told in one line."""
+    script = 'exec "$0" -m sordino denoise "$@" ' + ("<&-" if descriptor == 0 else ">&-")
+    command = ["sh", "-c", script, sys.executable, *words]
+    ended = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path)
+    assert ended.stderr.decode() == f"sordino: standard {('input', 'output')[descriptor]}: It is closed\n"
+    assert ended.returncode == 1
+
+
+def test_a_report_that_cannot_be_written(recording, tmp_path):
+    """It is the report's file that is named."""
+    ended = run(recording, tmp_path / "out.wav", "--report-json", "/dev/full")
+    assert ended.stderr.decode() == "sordino: /dev/full: No space left on device\n"
+    assert ended.returncode == 1
 
 
 def test_the_controls(recording, tmp_path):

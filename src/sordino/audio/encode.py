@@ -3,7 +3,7 @@
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from types import MappingProxyType
 from typing import BinaryIO
@@ -150,13 +150,8 @@ def open_output(
             reader = stack.enter_context(video.opened())
             stack.enter_context(refusing_damaged_video())
         zero, lead = (Fraction(0), 0) if video is None or reader is None else _start(reader, video, rate)
-        with av.open(
-            _View(descriptor),
-            "w",
-            format=DETAILS[form].muxer if reader is None else "mp4",
-            container_options=_options(form, rate, channels),
-            io_open=lambda _url, _flags, _options: _View(descriptor),
-        ) as container:
+        muxer = DETAILS[form].muxer if reader is None else "mp4"
+        with _container(descriptor, muxer, _options(form, rate, channels)) as container:
             track = None if reader is None else VideoTrack(container, reader, zero)
             stream = _audio_stream(container, DETAILS[form], rate, channels, channel_layout(form, channels, layout))
             _tag(container, stream, form, tags)
@@ -167,6 +162,25 @@ def open_output(
             trim_late_audio(descriptor, AAC_PRIMING)
         if reader is not None:
             check_readable(file)
+
+
+@contextmanager
+def _container(descriptor: int, muxer: str, options: dict[str, str]) -> Iterator[OutputContainer]:
+    """A container over an open file; one that broke is closed without a word, which would hide what it broke of."""
+    container = av.open(
+        _View(descriptor),
+        "w",
+        format=muxer,
+        container_options=options,
+        io_open=lambda _url, _flags, _options: _View(descriptor),
+    )
+    try:
+        yield container
+    except BaseException:
+        with suppress(av.error.FFmpegError, OSError):
+            container.close()
+        raise
+    container.close()
 
 
 def _check(form: MediaFormat, rate: int, channels: int, video: VideoCopy | None) -> None:

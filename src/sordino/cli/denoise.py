@@ -97,7 +97,8 @@ def denoise(
             loudness=_loudness(loudness),
             video=video,
         )
-        _check_outputs(target, report_json)
+        _check_standard(source, target)
+        _check_report(report_json, source, target)
         made = _denoise(source, target, order, score=report or report_json is not None)
         _tell(made, target, table=report, file=report_json)
     except MediaError as error:
@@ -138,13 +139,45 @@ def _order(target: str, form: str | None, **controls: Any) -> "MediaOrder":  # n
     return MediaOrder(format=media_format(wanted, Path(target)), **controls)
 
 
-def _check_outputs(target: str, report_json: str | None) -> None:
+def _check_standard(source: str, target: str) -> None:
+    """Refuse standard input and output that are not there, and a terminal as the place of audio."""
     from sordino.audio.errors import OrderError
 
+    # Python has none for a descriptor that was closed before it started.
+    if source == STANDARD and sys.stdin is None:
+        raise OSError(errno.EBADF, "It is closed", "standard input")
+    if target == STANDARD and sys.stdout is None:
+        raise OSError(errno.EBADF, "It is closed", "standard output")
     if target == STANDARD and sys.stdout.isatty():
         raise OrderError("will not write audio to a terminal; name a file or redirect standard output")
-    if target == STANDARD and report_json == STANDARD:
-        raise OrderError("cannot write both the audio and the report to standard output; name a file for one of them")
+
+
+def _check_report(file: str | None, source: str, target: str) -> None:
+    """Refuse a report's place that cannot be written, or holds the audio, before the work rather than after it."""
+    from sordino.audio.errors import OrderError
+
+    if file is None:
+        return
+    if file == STANDARD:
+        if target == STANDARD:
+            raise OrderError(
+                "cannot write both the audio and the report to standard output; name a file for one of them"
+            )
+        return
+    for name, what in ((source, "input"), (target, "output")):
+        if name != STANDARD and _same(Path(file), Path(name)):
+            raise OrderError(f"{file} is the {what}; choose another name for the report")
+    if Path(file).is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), file)
+    if not Path(file).parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file)
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether both names are, or would be, those of one file."""
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
 
 
 def _denoise(source: str, target: str, order: "MediaOrder", *, score: bool) -> "Report":
@@ -163,7 +196,14 @@ def _tell(made: "Report", target: str, *, table: bool, file: str | None) -> None
     if file == STANDARD:
         typer.echo(as_json(made), nl=False)
     elif file is not None:
-        Path(file).write_text(as_json(made), encoding="utf-8")
+        _write_report(file, as_json(made))
+
+
+def _write_report(file: str, text: str) -> None:
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:  # of writing, it has no name
+        raise OSError(error.errno, error.strerror, file) from error
 
 
 @contextmanager
