@@ -121,3 +121,15 @@ def test_default_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.delenv(prepared.CACHE_DIR)
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
     assert prepared.cache_file(DFN3).parent == tmp_path / "sordino"
+
+
+def test_graphs_of_other_versions_are_removed(cache: Path) -> None:
+    """A new version of the program does not leave the old one's graphs behind, and leaves other files alone."""
+    cache.mkdir()
+    path = prepared.cache_file(DFN3)
+    older = path.with_name(path.name.replace(f"-v{prepared.GRAPH_VERSION}.", "-v1."))
+    other = cache / "dfn3-ll-0123456789abcdef-v1.onnx.sha256"
+    for file in (older, other):
+        file.write_bytes(b"")
+    prepared.load(DFN3)
+    assert sorted(cache.iterdir()) == sorted((path, other))

@@ -37,6 +37,7 @@ def load(archive: Archive) -> bytes:
         model = _build(archive)
         with contextlib.suppress(OSError):
             _write(path, model)
+            _remove_older(path)
     return model
 
 
@@ -69,3 +70,10 @@ def _write(path: Path, model: bytes) -> None:
         except OSError:
             Path(file.name).unlink(missing_ok=True)
             raise
+
+
+def _remove_older(path: Path) -> None:
+    """Remove what other versions made of the same archive: nobody else would, and it is made again in a second."""
+    for other in path.parent.glob(f"{path.name.rpartition('-v')[0]}-v*.onnx.sha256"):
+        if other != path:
+            other.unlink(missing_ok=True)
