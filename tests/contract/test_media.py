@@ -14,7 +14,7 @@ import pytest
 
 from sordino.adapters.media import ProcessMedia
 from sordino.audio import order as audio
-from sordino.audio.errors import OrderError
+from sordino.audio.errors import EngineError, OrderError
 from sordino.domain import job as domain
 from sordino.domain.job import AudioFormat, Channels, MediaInfo, NoiseReduction
 from sordino.domain.ports import Media, MediaFailedError
@@ -223,6 +223,25 @@ async def test_an_order_that_the_sound_path_refuses(media, source, target, monke
     with pytest.raises(MediaFailedError, match="cannot do that") as raised:
         await media.denoise(source, target, NoiseReduction(), [].append)
     assert raised.value.code == "InvalidArgument"
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "advice"),
+    [(None, "InternalError", "ask the operator"), ("dfn3", "InvalidArgument", "name another Model or none")],
+)
+async def test_an_engine_that_cannot_be_loaded(media, source, target, monkeypatch, caplog, model, code, advice):
+    """The job fails at once and says whom to ask; what is missing, and where on this machine, is for the log."""
+
+    async def run(*_):
+        raise EngineError("There is no model archive /srv/models/a.tar.gz")
+
+    monkeypatch.setattr("sordino.audio.sandbox.run", run)
+    with pytest.raises(MediaFailedError, match=advice) as raised:
+        await media.denoise(source, target, NoiseReduction(model=model), [].append)
+    assert raised.value.code == code
+    assert repr(model or "off") in raised.value.message
+    assert "/srv" not in raised.value.message
+    assert f"the engine {model or 'off'} cannot be loaded: There is no model archive /srv" in caplog.text
 
 
 def test_the_service_promises_what_the_sound_path_does():

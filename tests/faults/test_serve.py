@@ -121,6 +121,26 @@ def test_blob_store_that_cannot_be_opened(data: Path, external: str, url: str) -
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("half", ["serve", "worker"])
+def test_engine_that_cannot_be_loaded(half: str, data: Path, external: str, tmp_path: Path) -> None:
+    """A start without the model's weights ends with one line that says what is missing and what to do."""
+    environment = {
+        "SORDINO_DENOISER": "dfn3",
+        "SORDINO_MODEL_DIR": str(tmp_path),
+        "SORDINO_CACHE_DIR": str(tmp_path),
+        "SORDINO_DATABASE_URL": external,
+        "SORDINO_DATABASE_SCHEMA": new_name("engine"),
+        "SORDINO_PORT": "0",
+    }
+    result = run(half, "--data", str(data), **environment)
+    assert result.returncode == 1
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("sordino: ")]
+    assert line.startswith("sordino: the engine 'dfn3' cannot be loaded: There is no model archive")
+    assert "SORDINO_MODEL_DIR" in line
+    assert "Traceback" not in result.stderr
+    assert "listens" not in result.stdout
+
+
 def test_unknown_variable_is_told_once(data: Path) -> None:
     """A misspelt setting gets one warning, not one of each process, and those of the root key's file get none."""
     service = start_service(data, SORDINO_WORKER="1", SORDINO_WORKERS="1", SORDINO_SECRET_ID="x")

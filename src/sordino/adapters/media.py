@@ -1,5 +1,6 @@
 """The sound path, run in a process of its own."""
 
+import logging
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -7,7 +8,7 @@ from typing import BinaryIO
 
 from sordino.audio import order as audio
 from sordino.audio import sandbox
-from sordino.audio.errors import MediaError, MediaReason, OrderError
+from sordino.audio.errors import EngineError, MediaError, MediaReason, OrderError
 from sordino.denoisers import names
 from sordino.domain.job import Channels, Dnsmos, MediaInfo, NoiseReduction, SoundQuality
 from sordino.domain.ports import MediaFailedError, MediaResult
@@ -15,6 +16,9 @@ from sordino.domain.ports import MediaFailedError, MediaResult
 # CI's error table has one code for what an input can be to blame for.
 _CODE = "ResourceNotSupported"
 _ORDER_CODE = "InvalidArgument"
+_SERVER_CODE = "InternalError"
+
+_log = logging.getLogger(__name__)
 
 
 class ProcessMedia:
@@ -52,7 +56,7 @@ class ProcessMedia:
         """See `sordino.domain.ports.Media.denoise`.
 
         Raises:
-            MediaFailedError: the input cannot be processed; trying again would not help.
+            MediaFailedError: the input cannot be processed, or the engine not be loaded; trying again would not help.
             MediaCrashedError: the process died through no fault of the input's; trying again may help.
         """
         try:
@@ -61,6 +65,8 @@ class ProcessMedia:
             raise MediaFailedError(_CODE, _message(error)) from error
         except OrderError as error:
             raise MediaFailedError(_ORDER_CODE, f"The order cannot be carried out: {error}.") from error
+        except EngineError as error:
+            raise self._without_engine(order, error) from error
         return MediaResult(info=_info(report), note=report.note)
 
     def _wanted(self, order: NoiseReduction) -> audio.MediaOrder:
@@ -80,6 +86,21 @@ class ProcessMedia:
             channels=audio.Channels(order.channels or Channels.MIX),
             loudness=float(order.loudness) if isinstance(order.loudness, Decimal) else order.loudness,
             video=order.video,
+        )
+
+    def _without_engine(self, order: NoiseReduction, error: EngineError) -> MediaFailedError:
+        """The end of a job whose engine is not there; what exactly is missing, and where, is for the log."""
+        _log.error("the engine %s cannot be loaded: %s", order.model or self._denoiser, error)
+        if order.model is not None:
+            return MediaFailedError(
+                _ORDER_CODE,
+                f"The server cannot load the engine {order.model!r}; name another Model or none, "
+                "or ask the operator of the service, whose log tells what is missing.",
+            )
+        return MediaFailedError(
+            _SERVER_CODE,
+            f"The server cannot load its engine {self._denoiser!r}; ask the operator of the service, "
+            "whose log tells what is missing.",
         )
 
 

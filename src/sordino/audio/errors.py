@@ -41,5 +41,9 @@ class MediaCrashedError(Exception):
     """The media process died by no limit of its own: the server's fault, and worth another try."""
 
 
+class EngineError(Exception):
+    """The engine cannot be loaded on this machine; trying again does not help until someone mends it."""
+
+
 class OrderError(ValueError):
     """The order is wrong, whatever the input: an unknown format or rate, or a target that must not be written."""

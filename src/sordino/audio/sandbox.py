@@ -19,13 +19,13 @@ from functools import cache
 from typing import Any, BinaryIO
 
 from sordino.audio.confinement import Layer
-from sordino.audio.errors import MediaCrashedError, MediaError, MediaReason
+from sordino.audio.errors import EngineError, MediaCrashedError, MediaError, MediaReason
 from sordino.audio.order import Dnsmos, MediaLimits, MediaOrder, Report, SoundQuality
 from sordino.audio.request import Request
 
 _log = logging.getLogger(__name__)
 
-_OUTCOMES = ("report", "error", "exit")
+_OUTCOMES = ("report", "error", "engine", "exit")
 """What an event may say of a job's end."""
 
 _NONSENSE = "The media process said what nobody understands."
@@ -83,6 +83,7 @@ async def run(
 
     Raises:
         MediaError: the input cannot be processed within the limits; trying again would not help.
+        EngineError: the order's engine cannot be loaded.
         MediaCrashedError: the process died of something else.
     """
     outcome: dict[str, Any] = {}
@@ -101,6 +102,10 @@ async def run(
         ) from error
     try:
         return _report(outcome)
+    except EngineError:
+        if (zygote := _zygotes.get(order.denoiser)) is not None:  # the next one may find what this one missed
+            zygote.kill()
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise MediaCrashedError(_NONSENSE) from error
 
@@ -134,6 +139,35 @@ def _note_layers(layers: tuple[str, ...]) -> None:
 def warm(denoiser: str) -> None:
     """Start the engine's zygote now rather than with the first job; returns at once."""
     _zygote(denoiser)
+
+
+@contextmanager
+def trial(denoiser: str) -> Iterator[Callable[[], None]]:
+    """Load an engine in a process of its own, meanwhile; leaving the block ends it.
+
+    Returns:
+        What waits for its end, and raises `EngineError` if the engine cannot be loaded.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "sordino.audio.trial", denoiser],
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield lambda: _check_passed(process)
+        finally:
+            process.kill()
+
+
+def _check_passed(process: "subprocess.Popen[str]") -> None:
+    _, said = process.communicate()
+    if process.returncode:
+        lines = said.strip().splitlines() or [f"it ended with status {process.returncode}"]
+        raise EngineError(lines[-1])
 
 
 @asynccontextmanager
@@ -186,6 +220,8 @@ def _report(outcome: Mapping[str, Any]) -> Report:
     if "report" in outcome:
         report = outcome["report"]
         return Report(**report | {when: _quality(report[when]) for when in ("before", "after")})
+    if "engine" in outcome:
+        raise EngineError(outcome["engine"])
     code = outcome.get("exit")
     if code == -signal.SIGXCPU:
         raise MediaError(

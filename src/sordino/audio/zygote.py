@@ -6,8 +6,9 @@ to be read. Children share the model's pages and start in milliseconds.
 
 Through the stream socket with the file descriptor CONTROL come packed requests, each with three descriptors: the job's
 channel, its input and its output. Into the channel the zygote writes a line that tells what confines its children, the
-child others, and the zygote one with the child's end; all are JSON objects. When the other end of a channel is shut,
-its child is killed; when the other end of CONTROL is closed, all are, and the zygote ends.
+child others, and the zygote one with the child's end; all are JSON objects. A zygote whose engine cannot be loaded
+answers one request with the reason, and ends. When the other end of a channel is shut, its child is killed; when the
+other end of CONTROL is closed, all are, and the zygote ends.
 """
 
 import errno
@@ -31,6 +32,7 @@ from sordino.audio.process import process
 from sordino.audio.rehearsal import rehearse
 from sordino.audio.request import RECORD, Request
 from sordino.audio.spool import open_spool, spool_bytes
+from sordino.audio.trial import NOT_LOADED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +188,11 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     layers = active_layers(apart=leave_network())
-    rehearse(sys.argv[2])
+    try:
+        rehearse(sys.argv[2])
+    except NOT_LOADED as error:
+        _refuse(control, layers, str(error))
+        return
     leave_files()
     gc.collect()
     gc.freeze()
@@ -197,6 +203,15 @@ def main() -> None:
     job = zygote.serve()
     if job is not None:
         _be_child(job, pid)
+
+
+def _refuse(control: socket.socket, layers: tuple[str, ...], reason: str) -> None:
+    """Wait for a request and answer that there is no engine; whoever sends the next one starts a new zygote."""
+    job = _receive(control)
+    if job is not None:
+        with suppress(BrokenPipeError):  # nobody is waiting for this job any more
+            job.send({"layers": layers})
+            job.send({"engine": reason})
 
 
 def _be_child(job: Job, zygote: int) -> NoReturn:

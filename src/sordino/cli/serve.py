@@ -51,11 +51,13 @@ def _serve(settings: "Settings", listener: "socket.socket", stack: "ExitStack") 
 
     environment = _environment(settings)
     cares = []
+    check_engine = _try_engine(settings, stack)
     if settings.database_url is None:
         postgres = _start_postgres(settings, stack)
         environment["SORDINO_DATABASE_URL"] = postgres.dsn
         cares.append(Care(name="PostgreSQL", tend=postgres.revive))
     os.environ.update(environment)
+    check_engine()
     _prepare(_settings())
     me = [sys.executable, "-m", "sordino"]
     supervisor = Supervisor(
@@ -66,7 +68,10 @@ def _serve(settings: "Settings", listener: "socket.socket", stack: "ExitStack") 
         cares=cares,
     )
     _on_stop_signals(supervisor.stop)
-    typer.echo(f"Sordino listens on {_url(settings, listener)} with {settings.workers} workers.")
+    typer.echo(
+        f"Sordino listens on {_url(settings, listener)} with {settings.workers} workers "
+        f"and the engine {settings.denoiser}."
+    )
     supervisor.run()
     typer.echo("Sordino has stopped.")
 
@@ -124,6 +129,7 @@ async def _run_api(settings: "Settings", listener: "socket.socket") -> None:
 def worker(data: Data = None, lifeline: Lifeline = None) -> None:
     """Run one worker process alone: one job at a time; needs SORDINO_DATABASE_URL."""
     import asyncio
+    from contextlib import ExitStack
 
     from sordino.adapters.supervisor import hold_lifeline
 
@@ -131,7 +137,10 @@ def worker(data: Data = None, lifeline: Lifeline = None) -> None:
     hold_lifeline(lifeline)
     if lifeline is None:
         _warn_of_unknown_variables()
-        _prepare(settings)
+        with ExitStack() as stack:
+            check_engine = _try_engine(settings, stack)
+            _prepare(settings)
+            check_engine()
     asyncio.run(_run_worker(settings))
 
 
@@ -191,6 +200,22 @@ def _listen(settings: "Settings") -> "socket.socket":
             f"cannot listen on {_printable(settings.host)}:{settings.port}: {error.strerror}. "
             "Choose another: --host ADDRESS --port NUMBER"
         )
+
+
+def _try_engine(settings: "Settings", stack: "ExitStack") -> Callable[[], None]:
+    """Begin to load the engine of jobs that name none; what is returned waits for it, and stops if that fails."""
+    from sordino.audio.errors import EngineError
+    from sordino.audio.sandbox import trial
+
+    passed = stack.enter_context(trial(settings.denoiser))
+
+    def check() -> None:
+        try:
+            passed()
+        except EngineError as error:
+            _stop(f"the engine {settings.denoiser!r} cannot be loaded: {error}")
+
+    return check
 
 
 def _start_postgres(settings: "Settings", stack: "ExitStack") -> "EmbeddedPostgres":
