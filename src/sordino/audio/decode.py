@@ -145,9 +145,9 @@ class _Decoder:
         if first is None:
             raise self._nothing_decoded()
         self._first = first
-        self.rate = first.rate
+        self.rate = first.frame.rate
         self.channels = first.block.shape[1]
-        self.layout = first.layout
+        self.layout = first.frame.layout.name
 
     @cached_property
     def tags(self) -> Mapping[str, str]:
@@ -174,8 +174,8 @@ class _Decoder:
     def __iter__(self) -> Iterator[Block]:
         adapter = Adapter(self.rate, self.channels, self.rate, self.channels)
         for piece in chain((self._first,), self._rest):
-            self._count(Fraction(len(piece.block), piece.rate))
-            kind = (piece.rate, piece.block.shape[1])
+            kind = rate, _ = (piece.frame.rate, piece.block.shape[1])
+            self._count(Fraction(len(piece.block), rate))
             if kind != adapter.kind:
                 yield adapter.flush()
                 adapter = Adapter(*kind, self.rate, self.channels)

@@ -1,6 +1,6 @@
 """From decoded frames of any kind to blocks of samples of one rate and number of channels."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -14,13 +14,15 @@ from sordino.audio.channels import Downmix
 from sordino.audio.containers import undecodable
 from sordino.audio.errors import MediaError, MediaReason
 from sordino.audio.resample import Resampler
+from sordino.denoisers.block import sanitised
 
 RATES = range(100, 1_000_001)
 """Sample rates accepted, Hz."""
 
 MAX_CHANNELS = 64
 
-_SCALES: Mapping[str, float] = {"uint8": 2.0**7, "int16": 2.0**15, "int32": 2.0**31}
+_SCALES = {"uint8": np.float32(2**7), "int16": np.float32(2**15), "int32": np.float32(2**31)}
+"""Full scale by dtype; division by a power of two is exact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,27 +30,34 @@ class Piece:
     """The samples of one frame.
 
     Attributes:
-        rate: Hz.
-        layout: FFmpeg's name of the channel layout.
-        block: the samples.
-        stated: how many samples there should be by the frame's duration; 0 or less: not stated.
-        time: when the first sample is heard, seconds on the container's clock; None: not stated.
+        frame: as it was decoded.
+        block: its samples, or what is left of them.
+        dropped: how many went from the start of the block.
     """
 
-    rate: int
-    layout: str
+    frame: AudioFrame
     block: Block
-    stated: int
-    time: Fraction | None
+    dropped: int = 0
+
+    @property
+    def time(self) -> Fraction | None:
+        """When the first sample is heard, seconds on the container's clock; None: not stated."""
+        if self.frame.pts is None:
+            return None
+        return self.frame.pts * self._unit + Fraction(self.dropped, self.frame.rate)
+
+    @property
+    def _unit(self) -> Fraction:
+        return self.frame.time_base or Fraction(0)
 
     def cut(self) -> "Piece":
-        """Without what goes beyond its stated duration."""
-        return replace(self, block=self.block[: self.stated]) if self.stated > 0 else self
+        """Without what goes beyond the frame's duration, where that is stated."""
+        stated = round(self.frame.duration * self._unit * self.frame.rate)
+        return replace(self, block=self.block[:stated]) if stated > 0 else self
 
     def without(self, samples: int) -> "Piece":
         """Without its first ``samples``."""
-        time = None if self.time is None else self.time + Fraction(samples, self.rate)
-        return replace(self, block=self.block[samples:], time=time)
+        return replace(self, block=self.block[samples:], dropped=self.dropped + samples)
 
 
 def pieces(frames: Iterator[AudioFrame], *, padded: bool) -> Iterator[Piece]:
@@ -65,20 +74,9 @@ def pieces(frames: Iterator[AudioFrame], *, padded: bool) -> Iterator[Piece]:
         _check_kind(frame.rate, frame.layout.nb_channels)
         if held is not None:
             yield held
-        held = _piece(frame, packer)
+        held = Piece(frame=frame, block=packer.samples(frame))
     if held is not None:
         yield held.cut() if padded else held
-
-
-def _piece(frame: AudioFrame, packer: "_Packer") -> Piece:
-    unit = frame.time_base or Fraction(0)
-    return Piece(
-        rate=frame.rate,
-        layout=frame.layout.name,
-        block=packer.samples(frame),
-        stated=round(frame.duration * unit * frame.rate),
-        time=None if frame.pts is None else frame.pts * unit,
-    )
 
 
 def _check_kind(rate: int, channels: int) -> None:
@@ -91,7 +89,10 @@ def _check_kind(rate: int, channels: int) -> None:
 
 
 class _Packer:
-    """Turns frames into blocks: integers scaled by their full scale, NaN and infinities as 0."""
+    """Turns frames into blocks: integers scaled by their full scale; as 0 what engines take for damage.
+
+    That is NaN, infinities and absurd values, which must not reach the meters or a loudness either.
+    """
 
     def __init__(self) -> None:
         self._kind: tuple[str, str, int] | None = None
@@ -121,13 +122,12 @@ class _Packer:
 def _samples(frame: AudioFrame) -> Block:
     array = frame.to_ndarray()
     table = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
+    with np.errstate(over="ignore", invalid="ignore"):  # doubles beyond the range of floats are infinities
+        block: Block = np.ascontiguousarray(table, np.float32)
     scale = _SCALES.get(table.dtype.name)
     if scale is None:
-        with np.errstate(over="ignore", invalid="ignore"):  # doubles beyond the range of floats are infinities
-            narrow = np.ascontiguousarray(table, np.float32)
-        return np.nan_to_num(narrow, copy=True, nan=0.0, posinf=0.0, neginf=0.0)
-    offset = scale if table.dtype == np.uint8 else 0.0
-    return ((np.ascontiguousarray(table).astype(np.float64) - offset) / scale).astype(np.float32)
+        return sanitised(block, block.shape[1])
+    return (block - scale if table.dtype == np.uint8 else block) / scale
 
 
 class Adapter:

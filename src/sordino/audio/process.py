@@ -7,13 +7,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, cast
 
-import numpy as np
-
 from sordino.audio import dnsmos
 from sordino.audio.blocks import Block, gather
 from sordino.audio.channels import Downmix
 from sordino.audio.decode import Source, open_input
-from sordino.audio.encode import open_output
+from sordino.audio.encode import Sink, open_output
 from sordino.audio.errors import MediaError, MediaReason, OrderError
 from sordino.audio.formats import DETAILS
 from sordino.audio.order import (
@@ -30,7 +28,6 @@ from sordino.audio.spool import open_spool
 from sordino.audio.treatment import Treatment, watched
 from sordino.audio.video import NO_VIDEO
 from sordino.denoisers import Denoiser, load
-from sordino.denoisers.block import LIMIT, sanitised
 
 SECONDS_A_SCORE: Final = 400
 """A recording so long has one window scored with DNSMOS, before and after, one twice as long two, and so on: scoring
@@ -145,9 +142,8 @@ def process(
         if spool is None and (made := open_spool(order)) is not None:
             spool = stack.enter_context(made)
         path = _Path(decoded, denoiser, order, spool)
-        video = decoded.video if order.video else None
         with open_output(
-            target, order.format, path.rate, path.channels, layout=decoded.layout, tags=decoded.tags, video=video
+            target, order.format, path.rate, path.channels, layout=decoded.layout, tags=decoded.tags, video=path.video
         ) as sink:
             for block in path.blocks():
                 sink.write(block)
@@ -155,29 +151,10 @@ def process(
                     progress(path.fraction())
         if sink.samples == 0:
             raise MediaError(MediaReason.EMPTY, f"The audio is shorter than one sample at {path.rate} Hz.")
-        seconds = sink.samples / path.rate
-        before, after = path.quality(_windows_to_score(seconds, at_least=int(score)))
+        report = path.report(sink, os.fstat(target.fileno()).st_size, score=score)
         if progress is not None:
             progress(1.0)
-        details = DETAILS[order.format]
-        return Report(
-            seconds=seconds,
-            rate=path.rate,
-            channels=path.channels,
-            size=os.fstat(target.fileno()).st_size,
-            format_name=details.format_name,
-            codec_name=details.codec_name,
-            source_rate=decoded.rate,
-            source_channels=decoded.channels,
-            note=" ".join(filter(None, (decoded.note, sink.note, NO_VIDEO if order.video and video is None else ""))),
-            before=before,
-            after=after,
-            video=video is not None,
-        )
-
-
-def _windows_to_score(seconds: float, at_least: int) -> int:
-    return max(at_least, min(dnsmos.KEPT, int(seconds / SECONDS_A_SCORE)))
+        return report
 
 
 class _Path:
@@ -185,7 +162,9 @@ class _Path:
 
     def __init__(self, decoded: Source, denoiser: Denoiser, order: MediaOrder, spool: BinaryIO | None) -> None:
         self._decoded = decoded
+        self._order = order
         self._keep = order.channels is Channels.KEEP
+        self.video = decoded.video if order.video else None
         self.rate = order.rate or _covering_rate(order.format, decoded.rate)
         self.channels = decoded.channels if self._keep else 1
         self._treatment = Treatment(
@@ -197,7 +176,7 @@ class _Path:
 
     def blocks(self) -> Iterator[Block]:
         """The samples to write; once."""
-        read = watched(_sane(gather(iter(self._decoded), size=self._decoded.rate)), self._clipping[0])
+        read = watched(gather(iter(self._decoded), size=self._decoded.rate), self._clipping[0])
         mixed = read if self._keep else _mixed(read, self._decoded.channels, self._decoded.rate)
         treated = self._treatment.run(watched(mixed, self._quality[0], *self._listeners(0)))
         return watched(treated, self._clipping[1], self._quality[1], *self._listeners(1))
@@ -209,18 +188,33 @@ class _Path:
         """The share of the work done."""
         return self._treatment.fraction(self._decoded.fraction)
 
-    def quality(self, windows: int) -> tuple[SoundQuality, SoundQuality]:
+    def report(self, sink: Sink, size: int, *, score: bool) -> Report:
+        """What was made, once all is written to ``sink``, a file of ``size`` bytes."""
+        seconds = sink.samples / self.rate
+        before, after = self._measured(max(int(score), min(dnsmos.KEPT, int(seconds / SECONDS_A_SCORE))))
+        no_video = NO_VIDEO if self._order.video and self.video is None else ""
+        details = DETAILS[self._order.format]
+        return Report(
+            seconds=seconds,
+            rate=self.rate,
+            channels=self.channels,
+            size=size,
+            format_name=details.format_name,
+            codec_name=details.codec_name,
+            source_rate=self._decoded.rate,
+            source_channels=self._decoded.channels,
+            note=" ".join(filter(None, (self._decoded.note, sink.note, no_video))),
+            before=before,
+            after=after,
+            video=self.video is not None,
+        )
+
+    def _measured(self, windows: int) -> tuple[SoundQuality, SoundQuality]:
         """How it sounded before and after; ``windows`` of each are scored with DNSMOS."""
         scores = dnsmos.compare(*self._excerpts, windows)
         sides = zip(self._quality, self._clipping, scores, strict=True)
         before, after = (meter.quality(clipping.share(), score) for meter, clipping, score in sides)
         return before, after
-
-
-def _sane(blocks: Iterator[Block]) -> Iterator[Block]:
-    """The blocks with 0 for what engines take for damage: it must not reach the meters or a loudness either."""
-    for block in blocks:
-        yield block if np.abs(block).max(initial=0.0) <= LIMIT else sanitised(block, block.shape[1])
 
 
 def _mixed(blocks: Iterator[Block], channels: int, rate: int) -> Iterator[Block]:
