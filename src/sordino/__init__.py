@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sordino.audio.order import Dnsmos, Report, SoundQuality
     from sordino.audio.process import denoise_file
     from sordino.denoisers import UnknownDenoiserError
+    from sordino.denoisers.weights import WeightsError
 
 __all__ = [
     "Dnsmos",
@@ -28,6 +29,7 @@ __all__ = [
     "Report",
     "SoundQuality",
     "UnknownDenoiserError",
+    "WeightsError",
     "__version__",
     "denoise",
     "denoise_file",
@@ -41,6 +43,7 @@ _HOMES = {
     "Report": "sordino.audio.order",
     "SoundQuality": "sordino.audio.order",
     "UnknownDenoiserError": "sordino.denoisers",
+    "WeightsError": "sordino.denoisers.weights",
     "denoise": "sordino.audio.arrays",
     "denoise_file": "sordino.audio.process",
 }

@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +128,21 @@ def test_a_closed_standard_stream(descriptor, words, tmp_path):
     ended = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path)
     assert ended.stderr.decode() == f"sordino: standard {('input', 'output')[descriptor]}: It is closed\n"
     assert ended.returncode == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_leaves_nothing_behind(number, tmp_path):
+    """A command that is stopped ends at once with the signal's status, says nothing and leaves no file."""
+    source = write_media(tmp_path / "long.flac", np.zeros(2 * 3600 * 8000, np.float32), 8000, "flac")
+    command = [sys.executable, "-m", "sordino", "denoise", "--denoiser", "off", source, tmp_path / "out.wav"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.glob(".*.part")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(number)
+        said = process.communicate(timeout=30)
+    assert (process.returncode, *said) == (128 + number, b"", b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["long.flac"]
 
 
 def test_a_report_that_cannot_be_written(recording, tmp_path):

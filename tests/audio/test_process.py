@@ -241,6 +241,6 @@ def test_channels_first_is_refused():
 
 def test_the_errors_of_public_functions_are_public():
     """What `sordino.denoise_file` documents to raise can be caught by names of the package."""
-    assert {"MediaError", "OrderError", "UnknownDenoiserError"} <= set(sordino.__all__)
+    assert {"MediaError", "OrderError", "UnknownDenoiserError", "WeightsError"} <= set(sordino.__all__)
     assert sordino.OrderError is OrderError
     assert sordino.UnknownDenoiserError is UnknownDenoiserError

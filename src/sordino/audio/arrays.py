@@ -46,6 +46,7 @@ def denoise(
     Raises:
         TypeError: ``samples`` is no array of those dtypes, or ``rate`` is no whole number.
         ValueError: the shape, rate, engine, strength or loudness is not valid.
+        WeightsError: the weights of the engine are missing or not the tested ones.
     """
     _check(samples, rate)
     order = MediaOrder(rate=None, denoiser=denoiser, strength=strength, channels=Channels.KEEP, loudness=loudness)

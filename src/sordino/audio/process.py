@@ -79,6 +79,7 @@ def denoise_file(  # noqa: PLR0913 (every control has a name)
         MediaError: the input cannot be processed.
         OrderError: a value is out of its range, values do not go together, or ``target`` is ``source``.
         UnknownDenoiserError: there is no engine of that name.
+        WeightsError: the weights of the engine are missing or not the tested ones.
         OSError: a file cannot be read or written.
     """
     order = MediaOrder(
@@ -134,6 +135,7 @@ def process(
     Raises:
         MediaError: the input cannot be processed.
         UnknownDenoiserError: there is no engine of that name.
+        WeightsError: the weights of the engine are missing or not the tested ones.
         OSError: a file cannot be read or written.
     """
     denoiser = load(order.denoiser)

@@ -3,13 +3,14 @@
 import errno
 import os
 import shutil
+import signal
 import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, NoReturn, cast
 
 import typer
 
@@ -86,6 +87,7 @@ def denoise(
     from sordino.denoisers import UnknownDenoiserError
     from sordino.denoisers.weights import WeightsError
 
+    _unwind_when_stopped()
     try:
         order = _order(
             target,
@@ -113,6 +115,17 @@ def denoise(
         raise _failed(f"{name}: {error.strerror}", CANNOT_PROCESS) from error
     if made.note:
         _say(f"{_input_name(source)}: {made.note}")
+
+
+def _unwind_when_stopped() -> None:
+    """Have SIGTERM and a closed terminal end the command as Ctrl-C does: nothing half-written stays."""
+
+    def leave(number: int, _frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored
+            signal.signal(number, leave)
 
 
 def _input_name(source: str) -> str:
