@@ -26,6 +26,7 @@ MADE: Final = "<!-- Made by `make docs` from the code; changes here are lost. --
 COMPUTED: Final[Mapping[str, str]] = {
     "data": "`/var/lib/sordino` as root, else `sordino` in the user's data directory (`~/.local/share` on Linux)",
     "workers": "number of cores",
+    "denoiser": "`best` where the weights of all its networks are installed, else `dfn3`",
 }
 BOUNDS: Final[Mapping[str, str]] = {
     "minimum": "at least {}",
@@ -119,7 +120,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 def _default(name: str, schema: Mapping[str, Any]) -> str:
-    if Settings.model_fields[name].default_factory is not None:
+    if name in COMPUTED:
         return COMPUTED[name]
     default = schema["default"]
     return "none" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
@@ -174,7 +175,9 @@ def _meaning(parameter: TyperArgument | TyperOption) -> str:
     text = _joined(parameter.help)
     text += "" if text.endswith((".", "]")) else "."
     shown = parameter.default is not None and not isinstance(parameter.default, bool) and not parameter.required
-    return f"{text} Default: `{parameter.default}`." if shown else text
+    if not shown:
+        return text
+    return f"{text} Default: {COMPUTED.get(parameter.name or '', f'`{parameter.default}`')}."
 
 
 def _joined(text: str | None) -> str:

@@ -20,7 +20,7 @@ FENCE = re.compile(r"^ *```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.MULTILIN
 MAKE = re.compile(r"\bmake (?P<target>[a-z][a-z-]*)")
 SOURCE = re.compile(r"`(?P<path>(?:src|scripts|tests|docs)/[\w./-]+)`")
 
-MODELS = ("dfn3", "off")
+MODELS = ("best", "dfn3", "off")
 OUTPUT = "<Output><Region>ap-guangzhou</Region><Bucket>b-1250000000</Bucket><Object>b.wav</Object></Output>"
 
 
@@ -75,6 +75,7 @@ def test_reference_does_not_depend_on_the_machine(tmp_path, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 77)
     pages = [make() for make in PAGES.values()]
     assert not any(str(tmp_path) in page or "77" in page for page in pages)
+    assert not any(f"efault: `{engine}`." in page or f"| `{engine}` |" in page for engine in MODELS for page in pages)
 
 
 @pytest.mark.parametrize("path", ELEMENTS_NOT_YET)
