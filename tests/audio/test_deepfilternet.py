@@ -24,7 +24,7 @@ from sordino.denoisers import DenoiserStream, band, load, prepared, weights
 from sordino.denoisers.deepfilternet import BlockStream, DeepFilterNet
 from sordino.denoisers.features import Features, Means
 from sordino.denoisers.graph import FEATURES
-from sordino.denoisers.network import open_network
+from sordino.denoisers.network import Network, open_network
 
 RATE = 48_000
 
@@ -293,3 +293,14 @@ def test_warm_start_imports_no_more_than_it_needs(module: str, tmp_path: Path, m
     script = f"import sys; from sordino.denoisers import load; load('dfn3'); assert {module!r} not in sys.modules"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_digital_silence_costs_no_network(engine: DeepFilterNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five minutes of it ask the networks at their ends only."""
+    asked = []
+    monkeypatch.setattr(Network, "run", lambda self, *rest, run=Network.run: (asked.append(1), run(self, *rest))[1])
+    sound, silence = (voice(3) + hiss(3, 0.02)), np.zeros(300 * RATE, np.float32)
+    output = denoise(engine, np.concatenate((sound, silence, sound)))
+    assert len(asked) < 12 * len(engine.networks)
+    assert not output[4 * RATE : -4 * RATE].any()
+    assert output[-2 * RATE :].any()

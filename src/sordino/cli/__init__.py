@@ -12,6 +12,7 @@ import typer  # noqa: E402 - the variables above must be set before anything tha
 # Under other names: those of the modules belong to the modules.
 from sordino.cli.bench import app as bench_app  # noqa: E402
 from sordino.cli.denoise import denoise as denoise_command  # noqa: E402
+from sordino.cli.engines import engines as engines_command  # noqa: E402
 from sordino.cli.serve import api, worker  # noqa: E402
 from sordino.cli.serve import serve as serve_command  # noqa: E402
 from sordino.version import __version__  # noqa: E402
@@ -22,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _command in (denoise_command, serve_command, api, worker):
+for _command in (denoise_command, engines_command, serve_command, api, worker):
     app.command()(_command)
 app.add_typer(bench_app, name="bench")
 

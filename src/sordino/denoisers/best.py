@@ -10,6 +10,8 @@ from sordino.denoisers.weights import DFN2, DFN3, DFN3_LL
 WEIGHTS = {DFN3: 0.25, DFN3_LL: 0.5, DFN2: 0.25}
 """The network that is best alone counts as much as the two others, which hear otherwise, do together."""
 
+FLOPS = 3.6e9
+
 
 def open_model() -> DeepFilterNet:
     """Load the networks.
@@ -18,7 +20,7 @@ def open_model() -> DeepFilterNet:
         sordino.denoisers.weights.WeightsError: the weights of one are missing or not the pinned ones.
     """
     return DeepFilterNet(
-        info=DenoiserInfo(name="best", licence=LICENCE, rate=RATE, delay=DELAY, flops=3.3e9),
+        info=DenoiserInfo(name="best", licence=LICENCE, rate=RATE, delay=DELAY, flops=FLOPS),
         networks=tuple(open_network(archive) for archive in WEIGHTS),
         weights=tuple(WEIGHTS.values()),
         prime_seconds=PRIME_SECONDS,

@@ -63,6 +63,10 @@ class State:
     networks: tuple[dict[str, _Samples], ...]
     answers: tuple[Answer, ...]
 
+    def is_silent(self) -> bool:
+        """Whether the next output is digital silence if the next block is: then no network need be asked."""
+        return not (self.analysis.any() or self.spectrum.any() or self.synthesis.any())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeepFilterNet:
@@ -113,6 +117,8 @@ class DeepFilterNet:
         Returns:
             As many samples of what is treated, later by `DELAY`, and the state for the next block.
         """
+        if not samples.any() and state.is_silent():
+            return np.zeros((len(state.synthesis), samples.shape[1]), np.float32), state
         spectrum, analysis = _STFT.analyse(samples, state.analysis)
         heard, treated = spectrum[: len(state.power)], spectrum[len(spectrum) - len(state.spectrum) :]
         power = band.learnt(state.power, heard)
