@@ -29,8 +29,6 @@ from av.audio.stream import AudioStream
 from av.codec.codec import UnknownCodecError
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
 from sordino.audio import sandbox
 from sordino.audio.errors import MediaCrashedError, MediaError
 from sordino.audio.order import MediaLimits, MediaOrder

