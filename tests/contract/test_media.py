@@ -226,10 +226,9 @@ async def test_an_order_that_the_sound_path_refuses(media, source, target, monke
 
 
 @pytest.mark.parametrize(
-    ("model", "code", "advice"),
-    [(None, "InternalError", "ask the operator"), ("dfn3", "InvalidArgument", "name another Model or none")],
+    ("model", "advice"), [(None, "; ask the operator"), ("dfn3", "; name another Model or none, or ask the operator")]
 )
-async def test_an_engine_that_cannot_be_loaded(media, source, target, monkeypatch, caplog, model, code, advice):
+async def test_an_engine_that_cannot_be_loaded(media, source, target, monkeypatch, caplog, model, advice):
     """The job fails at once and says whom to ask; what is missing, and where on this machine, is for the log."""
 
     async def run(*_):
@@ -238,7 +237,7 @@ async def test_an_engine_that_cannot_be_loaded(media, source, target, monkeypatc
     monkeypatch.setattr("sordino.audio.sandbox.run", run)
     with pytest.raises(MediaFailedError, match=advice) as raised:
         await media.denoise(source, target, NoiseReduction(model=model), [].append)
-    assert raised.value.code == code
+    assert raised.value.code == "InternalError"
     assert repr(model or "off") in raised.value.message
     assert "/srv" not in raised.value.message
     assert f"the engine {model or 'off'} cannot be loaded: There is no model archive /srv" in caplog.text

@@ -91,16 +91,11 @@ class ProcessMedia:
     def _without_engine(self, order: NoiseReduction, error: EngineError) -> MediaFailedError:
         """The end of a job whose engine is not there; what exactly is missing, and where, is for the log."""
         _log.error("the engine %s cannot be loaded: %s", order.model or self._denoiser, error)
-        if order.model is not None:
-            return MediaFailedError(
-                _ORDER_CODE,
-                f"The server cannot load the engine {order.model!r}; name another Model or none, "
-                "or ask the operator of the service, whose log tells what is missing.",
-            )
+        way_out = "ask" if order.model is None else "name another Model or none, or ask"
         return MediaFailedError(
             _SERVER_CODE,
-            f"The server cannot load its engine {self._denoiser!r}; ask the operator of the service, "
-            "whose log tells what is missing.",
+            f"The server cannot load the engine {order.model or self._denoiser!r}; {way_out} the operator of the "
+            "service, whose log tells what is missing.",
         )
 
 
