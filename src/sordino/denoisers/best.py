@@ -2,7 +2,7 @@
 
 from sordino.denoisers import DenoiserInfo
 from sordino.denoisers.deepfilternet import DELAY, DeepFilterNet
-from sordino.denoisers.dfn3 import LICENCE, PRIME_SECONDS
+from sordino.denoisers.dfn3 import LICENCE
 from sordino.denoisers.features import RATE
 from sordino.denoisers.network import open_network
 from sordino.denoisers.weights import DFN2, DFN3, DFN3_LL
@@ -11,6 +11,8 @@ WEIGHTS = {DFN3: 0.25, DFN3_LL: 0.5, DFN2: 0.25}
 """The network that is best alone counts as much as the two others, which hear otherwise, do together."""
 
 FLOPS = 3.6e9
+PRIME_SECONDS = 5.0
+"""The larger network remembers longer than `dfn3`: 2 s lose 0.03 of PESQ and of DNSMOS, 10 s gain nothing."""
 
 
 def open_model() -> DeepFilterNet:
