@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
-from measure import Samples, loud_level, noise_floor
 from sordino.audio import dnsmos
-from sordino.audio.order import Dnsmos
+from sordino.audio.order import SoundQuality
+from sordino.audio.quality import QualityMeter
 from sordino.bench.scores import opinions
+
+Samples = NDArray[np.float32]
 
 RATE: Final = 16000
 """Sample rate of both sides, Hz."""
@@ -25,15 +28,12 @@ class Findings:
 
     Attributes:
         samples: float32, shape (n,), at `RATE`.
-        noise: noise floor, dBFS.
-        loud: level of the loud parts, dBFS.
-        mos: None where the model of DNSMOS is not installed, and for less than `SHORTEST_SECONDS`.
+        quality: as the report of a job tells it; without DNSMOS where its model is not installed, and for less than
+            `SHORTEST_SECONDS`. Clipping is not looked at.
     """
 
     samples: Samples
-    noise: float
-    loud: float
-    mos: Dnsmos | None
+    quality: SoundQuality
 
     @property
     def seconds(self) -> float:
@@ -43,8 +43,9 @@ class Findings:
     @property
     def caption(self) -> str:
         """The figures in one line."""
-        mos = f", DNSMOS overall {self.mos.overall:.2f}" if self.mos else ""
-        return f"noise floor {self.noise:.1f} dBFS{mos}"
+        floor, scores = self.quality.noise_floor, self.quality.dnsmos
+        noise = "digital silence" if floor is None else f"noise floor {floor:.1f} dBFS"
+        return f"{noise}, DNSMOS overall {scores.overall:.2f}" if scores else noise
 
 
 def measure(path: Path) -> Findings:
@@ -56,12 +57,9 @@ def measure(path: Path) -> Findings:
     """
     samples = _read(path)
     scored = len(samples) >= SHORTEST_SECONDS * RATE and dnsmos.find_model() is not None
-    return Findings(
-        samples=samples,
-        noise=noise_floor(samples, RATE),
-        loud=loud_level(samples, RATE),
-        mos=opinions(samples) if scored else None,
-    )
+    meter = QualityMeter(RATE, channels=1)
+    meter.push(samples[:, None])
+    return Findings(samples=samples, quality=meter.quality(0.0, opinions(samples) if scored else None))
 
 
 def _read(path: Path) -> Samples:
@@ -77,15 +75,19 @@ def table(before: Findings, after: Findings) -> Table:
     table.add_column("")
     for title in ("before", "after", "change"):
         table.add_column(title, justify="right")
-    _row(table, "Noise floor, dBFS (10th percentile of frames)", before.noise, after.noise, ".1f")
-    _row(table, "Loud parts, dBFS (95th percentile of frames)", before.loud, after.loud, ".1f")
-    if before.mos and after.mos:
-        _row(table, "DNSMOS P.835 speech (SIG, 1 to 5)", before.mos.signal, after.mos.signal, ".2f")
-        _row(table, "DNSMOS P.835 background (BAK)", before.mos.background, after.mos.background, ".2f")
-        _row(table, "DNSMOS P.835 overall (OVRL)", before.mos.overall, after.mos.overall, ".2f")
+    one, other = before.quality, after.quality
+    _row(table, "Noise floor, dBFS", one.noise_floor, other.noise_floor, ".1f")
+    _row(table, "SNR (estimate), dB", one.snr, other.snr, ".1f")
+    _row(table, "Loudness, LUFS", one.loudness, other.loudness, ".1f")
+    if one.dnsmos and other.dnsmos:
+        _row(table, "DNSMOS P.835 speech (SIG, 1 to 5)", one.dnsmos.signal, other.dnsmos.signal, ".2f")
+        _row(table, "DNSMOS P.835 background (BAK)", one.dnsmos.background, other.dnsmos.background, ".2f")
+        _row(table, "DNSMOS P.835 overall (OVRL)", one.dnsmos.overall, other.dnsmos.overall, ".2f")
     _row(table, "Duration, s", before.seconds, after.seconds, ".3f")
     return table
 
 
-def _row(table: Table, title: str, before: float, after: float, form: str) -> None:
-    table.add_row(title, format(before, form), format(after, form), format(after - before, "+" + form))
+def _row(table: Table, title: str, before: float | None, after: float | None, form: str) -> None:
+    change = None if before is None or after is None else after - before
+    values = ((before, form), (after, form), (change, "+" + form))
+    table.add_row(title, *("-" if value is None else format(value, kind) for value, kind in values))

@@ -182,7 +182,7 @@ def _conclude(story: Story, before: Findings, after: Findings, seconds: float) -
             f"DNSMOS and the speed were left out: for less than {SHORTEST_SECONDS:g} s of sound they mean nothing."
         )
         return
-    if before.mos is None:
+    if before.quality.dnsmos is None:
         story.say("DNSMOS was left out: its model comes with the wheel speechmos, which `make setup` installs.")
     story.say(
         f"Speed: {before.seconds:.1f} s of sound in {seconds:.1f} s from submission to Success, "

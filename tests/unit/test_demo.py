@@ -14,14 +14,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
 import chaos
 import comparison
 import demo
-from measure import SILENCE_DBFS, frame_levels, loud_level, noise_floor
 from server import Server, ServerError
 from spectrogram import LOUDEST_DBFS, QUIETEST_DBFS, draw, spectrogram
 
@@ -39,47 +36,6 @@ def noise(level: float, seconds: float, seed: int = 7) -> np.ndarray:
     """White noise with an RMS of ``level`` dBFS, float32, shape (n,)."""
     samples = np.random.default_rng(seed).standard_normal(round(seconds * RATE))
     return (10 ** (level / 20) * samples).astype(np.float32)
-
-
-@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
-def test_level_of_a_sine_is_its_rms(rate):
-    """A sine that touches full scale has -3.01 dBFS in every frame, at any rate."""
-    assert frame_levels(sine(400, 1.0, rate=rate), rate) == pytest.approx(-3.01, abs=0.1)
-
-
-def test_full_scale_is_zero():
-    """A square wave at full scale has 0 dBFS."""
-    assert frame_levels(np.ones(RATE, np.float32), RATE) == pytest.approx(0.0, abs=1e-9)
-
-
-def test_digital_silence_is_clamped():
-    """Zeros have the lowest level told rather than minus infinity."""
-    assert noise_floor(np.zeros(RATE, np.float32), RATE) == SILENCE_DBFS
-
-
-@given(st.integers(1, 2000))
-def test_every_length_has_levels(length):
-    """There are as many levels as whole 20 ms frames, and one for what is shorter than a frame."""
-    levels = frame_levels(np.full(length, 0.1, np.float32), RATE)
-    assert len(levels) == max(1, length // 320)
-    assert levels == pytest.approx(-20.0, abs=1e-4)
-
-
-@given(st.floats(-40, 0))
-def test_levels_follow_the_gain(gain):
-    """A gain moves noise floor and loud level by as many decibels."""
-    samples = noise(-30, 2)
-    changed = (samples * 10 ** (gain / 20)).astype(np.float32)
-    assert noise_floor(changed, RATE) - noise_floor(samples, RATE) == pytest.approx(gain, abs=0.01)
-    assert loud_level(changed, RATE) - loud_level(samples, RATE) == pytest.approx(gain, abs=0.01)
-
-
-def test_noise_floor_is_the_level_of_the_pauses():
-    """In speech over a noise, the floor is the noise's level and the loud level the speech's."""
-    samples = noise(-50, 10)
-    samples[3 * RATE : 8 * RATE] += sine(300, 0.3, seconds=5)
-    assert noise_floor(samples, RATE) == pytest.approx(-50, abs=1)
-    assert loud_level(samples, RATE) == pytest.approx(20 * np.log10(0.3) - 3.01, abs=0.5)
 
 
 def test_spectrogram_shows_a_sine_at_its_level():
@@ -122,11 +78,24 @@ def test_comparison_tells_both_sides_and_the_change(tmp_path, monkeypatch):
     out = io.StringIO()
     Console(file=out, width=120).print(comparison.table(before, after))
     floor = next(line for line in out.getvalue().splitlines() if line.startswith("Noise floor"))
-    assert floor.split()[-3:] == [f"{before.noise:.1f}", f"{after.noise:.1f}", f"{after.noise - before.noise:+.1f}"]
-    assert after.noise == pytest.approx(before.noise - 20, abs=0.1)
-    assert before.caption == f"noise floor {before.noise:.1f} dBFS"
+    one, other = before.quality.noise_floor, after.quality.noise_floor
+    assert floor.split()[-3:] == [f"{one:.1f}", f"{other:.1f}", f"{other - one:+.1f}"]
+    assert other == pytest.approx(one - 20, abs=0.11)
+    assert before.caption == f"noise floor {one:.1f} dBFS"
     assert "DNSMOS" not in out.getvalue()
     assert before.seconds == 2
+
+
+def test_comparison_with_digital_silence(tmp_path, monkeypatch):
+    """What has no level has a dash in the table, and is told by its name."""
+    monkeypatch.setattr(comparison.dnsmos, "find_model", lambda: None)
+    before = comparison.measure(write_wav(tmp_path / "before.wav", noise(-30, 2)))
+    after = comparison.measure(write_wav(tmp_path / "after.wav", np.zeros(2 * RATE, np.float32)))
+    out = io.StringIO()
+    Console(file=out, width=120).print(comparison.table(before, after))
+    floor = next(line for line in out.getvalue().splitlines() if line.startswith("Noise floor"))
+    assert floor.split()[-2:] == ["-", "-"]
+    assert after.caption == "digital silence"
 
 
 def test_less_than_a_second_is_not_scored(tmp_path):
@@ -134,7 +103,7 @@ def test_less_than_a_second_is_not_scored(tmp_path):
     short = comparison.measure(write_wav(tmp_path / "short.wav", noise(-30, 0.99)))
     story = Told()
     demo._conclude(story, short, short, 0.5)
-    assert short.mos is None
+    assert short.quality.dnsmos is None
     assert any("DNSMOS and the speed were left out" in text for text in story.texts)
     assert not any("times real time" in text for text in story.texts)
 
