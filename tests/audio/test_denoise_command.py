@@ -145,11 +145,33 @@ def test_a_stop_leaves_nothing_behind(number, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["long.flac"]
 
 
-def test_a_report_that_cannot_be_written(recording, tmp_path):
-    """It is the report's file that is named."""
-    ended = run(recording, tmp_path / "out.wav", "--report-json", "/dev/full")
-    assert ended.stderr.decode() == "sordino: /dev/full: No space left on device\n"
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["--report-json", "/dev/full"], "/dev/full"),
+        (["--report-json", "-"], "standard output"),
+        (["--report"], "standard output"),
+    ],
+)
+def test_a_report_that_cannot_be_written(words, name, recording, tmp_path):
+    """It is the report's place that is named, not the result's."""
+    command = [sys.executable, "-m", "sordino", "denoise", "--denoiser", "off", recording, tmp_path / "out.wav", *words]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ended.stderr.decode() == f"sordino: {name}: No space left on device\n"
     assert ended.returncode == 1
+
+
+@pytest.mark.parametrize("words", [["a.wav", "loop.wav"], ["loop.wav", "out.wav"]])
+def test_a_loop_of_links(words, recording, tmp_path):
+    """A link to itself is told in one line, and stays."""
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "a.wav").write_bytes(recording.read_bytes())
+    command = [sys.executable, "-m", "sordino", "denoise", "--denoiser", "off", *words]
+    ended = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path)
+    assert ended.stderr.decode() == "sordino: loop.wav: Too many levels of symbolic links\n"
+    assert ended.returncode == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "loop.wav"]
 
 
 def test_the_controls(recording, tmp_path):

@@ -103,7 +103,7 @@ def media_format(name: str | None, target: Path) -> MediaFormat:
         OSError: the format is to be told by ``target``, and that is a directory or a device.
     """
     if name is None:
-        _check_replaceable(target)
+        _replaceable(target)
     wanted = target.suffix.removeprefix(".").lower() if name is None else name
     if wanted not in list(MediaFormat):
         what = repr(wanted) if wanted else f"{target.name!r}, whose suffix tells no format"
@@ -242,8 +242,7 @@ def whole_or_nothing(target: Path, *, keep: Path | None = None) -> Iterator[Bina
         OrderError: ``target`` is ``keep``.
         OSError: ``target`` is there and no regular file, or cannot be written.
     """
-    place = target.resolve()
-    _check_replaceable(target)
+    place = _replaceable(target)
     if keep is not None and place.exists() and place.samefile(keep):
         raise OrderError(f"{target} is the input; choose another name for the output")
     part = place.with_name(f".{os.urandom(8).hex()}.part")
@@ -269,8 +268,14 @@ def _errors_naming(part: Path, target: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(target)) from error
 
 
-def _check_replaceable(target: Path) -> None:
-    if target.is_dir():
+def _replaceable(target: Path) -> Path:
+    """Where the file called ``target`` is or would be, behind all links; refuses directories, devices and loops."""
+    # Unlike Path.resolve, it does not raise for a loop of links: it gives one of them.
+    place = Path(os.path.realpath(target))
+    if place.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-    if target.exists() and not target.is_file():
+    if place.exists() and not place.is_file():
         raise OSError(errno.EINVAL, "Not a regular file", str(target))
+    if place.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(target))
+    return place

@@ -190,7 +190,7 @@ def _same(one: Path, other: Path) -> bool:
     """Whether both names are, or would be, those of one file."""
     if one.exists() and other.exists():
         return one.samefile(other)
-    return one.resolve() == other.resolve()
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _denoise(source: str, target: str, order: "MediaOrder", *, score: bool) -> "Report":
@@ -205,18 +205,24 @@ def _tell(made: "Report", target: str, *, table: bool, file: str | None) -> None
     from sordino.cli.report import as_json, as_table
 
     if table:
-        typer.echo(as_table(made), nl=False, err=target == STANDARD)
+        aside = target == STANDARD
+        with _errors_naming("standard error" if aside else "standard output"):
+            typer.echo(as_table(made), nl=False, err=aside)
     if file == STANDARD:
-        typer.echo(as_json(made), nl=False)
+        with _errors_naming("standard output"):
+            typer.echo(as_json(made), nl=False)
     elif file is not None:
-        _write_report(file, as_json(made))
+        with _errors_naming(file):
+            Path(file).write_text(as_json(made), encoding="utf-8")
 
 
-def _write_report(file: str, text: str) -> None:
+@contextmanager
+def _errors_naming(name: str) -> Iterator[None]:
+    """Errors of writing have no name."""
     try:
-        Path(file).write_text(text, encoding="utf-8")
-    except OSError as error:  # of writing, it has no name
-        raise OSError(error.errno, error.strerror, file) from error
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from error
 
 
 @contextmanager
