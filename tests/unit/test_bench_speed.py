@@ -225,6 +225,12 @@ def test_engines_are_checked_before_the_work(noise, monkeypatch):
     assert "make bench-tools" in refusal("speed", "--input", noise, "--engines", "pyrnnoise")
 
 
+@pytest.mark.parametrize("command", ["memory", "scaling"])
+def test_an_engine_that_cannot_be_loaded(command, noise):
+    """It is told in words by the commands that run it in another process, too."""
+    assert "There is no denoiser 'nobody'" in refusal(command, "--input", noise, "--denoiser", "nobody")
+
+
 def test_without_the_sample_the_message_says_what_to_pass(monkeypatch):
     """When the wheel with the sample is not installed, the message names --input."""
 

@@ -215,14 +215,15 @@ def scaling(
 @contextmanager
 def _told(command: str) -> Iterator[None]:
     """Errors that the user can mend end the command with a message."""
-    from sordino.audio.errors import MediaCrashedError, MediaError
+    from sordino.audio.errors import EngineError, MediaCrashedError, MediaError
     from sordino.bench.errors import BenchError
     from sordino.denoisers import UnknownDenoiserError
     from sordino.denoisers.weights import WeightsError
 
+    of_engines = (EngineError, UnknownDenoiserError, WeightsError)
     try:
         yield
-    except (OSError, BenchError, MediaError, MediaCrashedError, UnknownDenoiserError, WeightsError) as error:
+    except (OSError, BenchError, MediaError, MediaCrashedError, *of_engines) as error:
         typer.echo(f"sordino bench {command}: {error}", err=True)
         raise typer.Exit(USAGE) from error
 
