@@ -153,6 +153,8 @@ async def test_an_engine_without_its_weights(recording, tmp_path, monkeypatch):
         with pytest.raises(EngineError, match=r"no model archive .*DeepFilterNet3_onnx"):
             await run(recording, tmp_path / "a.wav", order, LIMITS)
     await run(recording, tmp_path / "a.wav", OFF, LIMITS)
+    at_once = (run(recording, tmp_path / f"{number}.wav", order, LIMITS) for number in range(3))
+    assert [type(end) for end in await asyncio.gather(*at_once, return_exceptions=True)] == [EngineError] * 3
     monkeypatch.delenv("SORDINO_MODEL_DIR")
     await run(recording, tmp_path / "a.wav", order, LIMITS)
 

@@ -103,8 +103,8 @@ async def run(
     try:
         return _report(outcome)
     except EngineError:
-        if (zygote := _zygotes.get(order.denoiser)) is not None:  # the next one may find what this one missed
-            zygote.kill()
+        if (zygote := _zygotes.pop(order.denoiser, None)) is not None:  # the next one may find what this one missed
+            zygote.close()
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise MediaCrashedError(_NONSENSE) from error

@@ -7,8 +7,8 @@ to be read. Children share the model's pages and start in milliseconds.
 Through the stream socket with the file descriptor CONTROL come packed requests, each with three descriptors: the job's
 channel, its input and its output. Into the channel the zygote writes a line that tells what confines its children, the
 child others, and the zygote one with the child's end; all are JSON objects. A zygote whose engine cannot be loaded
-answers one request with the reason, and ends. When the other end of a channel is shut, its child is killed; when the
-other end of CONTROL is closed, all are, and the zygote ends.
+answers with the reason. When the other end of a channel is shut, its child is killed; when the other end of CONTROL is
+closed, all are, and the zygote ends.
 """
 
 import errno
@@ -206,12 +206,13 @@ def main() -> None:
 
 
 def _refuse(control: socket.socket, layers: tuple[str, ...], reason: str) -> None:
-    """Wait for a request and answer that there is no engine; whoever sends the next one starts a new zygote."""
-    job = _receive(control)
-    if job is not None:
-        with suppress(BrokenPipeError):  # nobody is waiting for this job any more
+    """Answer every request with what the engine lacks, until nobody can send one any more."""
+    while (job := _receive(control)) is not None:
+        with suppress(BrokenPipeError), job.channel:  # it breaks when nobody is waiting for this job any more
             job.send({"layers": layers})
             job.send({"engine": reason})
+        os.close(job.source)
+        os.close(job.target)
 
 
 def _be_child(job: Job, zygote: int) -> NoReturn:
