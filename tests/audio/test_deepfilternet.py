@@ -69,7 +69,7 @@ def bare(model: DeepFilterNet, samples: np.ndarray) -> np.ndarray:
     """One channel through the network alone, as the public runtimes run it: nothing levelled, primed or filled."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(band, "filled", lambda spectrum, _power: spectrum)
-        return run(BlockStream(model, 1, linked=False), samples)
+        return run(BlockStream(model, 1), samples)
 
 
 @pytest.fixture(scope="module")

@@ -24,14 +24,6 @@ PRIMED = ENGINES[1:]
 SPEECH = Path(__file__).parents[3] / "shared" / "audio" / "48k" / "clean"
 
 
-def failing_in_best(reason: str) -> list[object]:
-    """All engines, of which ``best`` is known to fail."""
-    return [
-        *ENGINES[:2],
-        pytest.param("best", marks=[*ENGINES[2].marks, pytest.mark.xfail(strict=True, reason=reason)]),
-    ]
-
-
 def level(samples: np.ndarray) -> float:
     """Root mean square, dBFS."""
     return float(10 * np.log10(np.mean(np.square(samples, dtype=np.float64)) + 1e-20))
@@ -69,7 +61,6 @@ def test_talkers_far_apart_in_level_keep_theirs(engine: str, speech: np.ndarray)
         assert gain(clean[part], output[part]) == pytest.approx(0, abs=1.5)
 
 
-@pytest.mark.xfail(strict=True, reason="what is heard before the beginning ends abruptly and rings into it")
 @pytest.mark.parametrize("engine", PRIMED)
 def test_a_silent_beginning_stays_silent(engine: str, speech: np.ndarray) -> None:
     """Where nothing was recorded yet, the passage heard before the beginning is not heard either (-50 dBFS)."""
@@ -80,9 +71,7 @@ def test_a_silent_beginning_stays_silent(engine: str, speech: np.ndarray) -> Non
         assert np.abs(output[: RATE // 10]).max() < 3e-3
 
 
-@pytest.mark.parametrize(
-    "engine", failing_in_best("the gain follows the noise of the pause: a word overdrives the net")
-)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_word_between_long_pauses_is_kept(engine: str, speech: np.ndarray) -> None:
     """A word of 0.4 s between pauses of 18 s keeps its waveform: up to a gain, 22 dB over its error."""
     loud = int(np.argmax(np.convolve(np.abs(speech), np.ones(RATE // 5), "same")))
@@ -95,7 +84,7 @@ def test_a_word_between_long_pauses_is_kept(engine: str, speech: np.ndarray) -> 
     assert level(clean[place] * factor) - level(output - clean[place] * factor) > 22
 
 
-@pytest.mark.parametrize("engine", failing_in_best("DFN2's filters are made for masked spectra"))
+@pytest.mark.parametrize("engine", ENGINES)
 def test_clean_speech_keeps_its_spectrum(engine: str, speech: np.ndarray) -> None:
     """What is below 4.8 kHz, where the filters work, comes out with the same gain as what is above, where gains do."""
     output = sordino.denoise(speech, RATE, denoiser=engine)
@@ -105,7 +94,6 @@ def test_clean_speech_keeps_its_spectrum(engine: str, speech: np.ndarray) -> Non
     assert 20 * np.log10(gains[0] / gains[1]) == pytest.approx(0, abs=0.6)
 
 
-@pytest.mark.xfail(strict=True, reason="an offset counts as level, and its leakage fills the lowest bins")
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_offset_does_not_harm_speech(engine: str, speech: np.ndarray) -> None:
     """Speech under an offset of 0.3 comes out as it does without."""

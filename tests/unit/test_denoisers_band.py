@@ -14,16 +14,16 @@ def powers(end: int, floor: float = 0.0) -> np.ndarray:
     return np.where(np.arange(BINS) <= end, slope, floor)
 
 
-@pytest.mark.parametrize("end", [68, 80, 110, 160, 170])
+@pytest.mark.parametrize("end", [62, 68, 76, 80, 98])
 @pytest.mark.parametrize("floor", [0.0, 1e-8])
 def test_edge_is_found(end: int, floor: float) -> None:
-    """A band that ends between 3 and 9 kHz is seen to end there, over digital silence and over a faint floor."""
+    """A band that ends between 3 and 5 kHz is seen to end there, over digital silence and over a faint floor."""
     assert band.edge(powers(end, floor)) == end
 
 
-@pytest.mark.parametrize("end", [250, 320, 480])
-def test_full_band_has_no_edge(end: int) -> None:
-    """Speech that reaches beyond 12 kHz, and so the low-pass of lossy codecs, misses nothing."""
+@pytest.mark.parametrize("end", [110, 160, 320, 480])
+def test_wider_band_has_no_edge(end: int) -> None:
+    """Speech that reaches beyond 5 kHz, as that of 16 kHz recordings and lossy codecs, gets no image."""
     assert band.edge(powers(end)) is None
 
 
@@ -40,7 +40,7 @@ def test_a_hole_is_no_edge() -> None:
 
 
 def test_image_is_faint_and_in_its_channel_only() -> None:
-    """The bins above the edge get the mirror image 16 dB down; bins below and full-band channels stay untouched."""
+    """The bins above the edge get the mirror image 13 dB down; bins below and full-band channels stay untouched."""
     random = np.random.default_rng(1)
     spectrum = (random.standard_normal((2, 5, BINS)) + 1j * random.standard_normal((2, 5, BINS))).astype(np.complex64)
     spectrum[0, :, 81:] = 0
@@ -48,7 +48,7 @@ def test_image_is_faint_and_in_its_channel_only() -> None:
     result = band.filled(spectrum, power)
     np.testing.assert_array_equal(result[1], spectrum[1])
     np.testing.assert_array_equal(result[0, :, :81], spectrum[0, :, :81])
-    np.testing.assert_allclose(result[0, :, 81], 10 ** (-16 / 20) * spectrum[0, :, 79].conj(), rtol=1e-5)
+    np.testing.assert_allclose(result[0, :, 81], 10 ** (-13 / 20) * spectrum[0, :, 79].conj(), rtol=1e-5)
     assert not result[0, :, 162:].any()
 
 

@@ -26,10 +26,10 @@ class Heard:
         return self._stream.flush()
 
 
-def through(samples: np.ndarray, *, linked: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def through(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What an engine that does nothing hears, and what comes out; shapes (samples, channels)."""
     heard = Heard(samples.shape[1])
-    stream = Levelled(heard, rate=RATE, channels=samples.shape[1], linked=linked)
+    stream = Levelled(heard, rate=RATE, channels=samples.shape[1])
     outputs = [stream.push(samples[start : start + 7_001]) for start in range(0, len(samples), 7_001)]
     outputs.append(stream.flush())
     return np.concatenate(heard.blocks), np.concatenate(outputs)
@@ -79,10 +79,26 @@ def test_digital_silence_has_no_level() -> None:
     assert not output[40 * RATE :].any()
 
 
-def test_linked_channels_have_the_gain_of_the_loudest() -> None:
-    """Linked, a channel 20 dB below stays 20 dB below; each for itself, both come to the target."""
+def test_channels_have_the_gain_of_the_loudest() -> None:
+    """A channel 20 dB below stays 20 dB below."""
     samples = noise(8, -30, channels=2) * np.array([1, 0.1], np.float32)
-    linked, _ = through(samples, linked=True)
-    alone, _ = through(samples)
-    assert [level(channel) for channel in linked.T] == pytest.approx([TARGET_DB, TARGET_DB - 20], abs=1)
-    assert [level(channel) for channel in alone.T] == pytest.approx([TARGET_DB, TARGET_DB], abs=1)
+    heard, _ = through(samples)
+    assert [level(channel) for channel in heard.T] == pytest.approx([TARGET_DB, TARGET_DB - 20], abs=1)
+
+
+def test_a_single_word_in_a_long_pause_counts() -> None:
+    """A third of a second of sound in half a minute of room noise is not raised far over the target."""
+    samples = noise(40, -65)
+    word = slice(20 * RATE, round(20.33 * RATE))
+    samples[word] += noise(0.33, -25)
+    heard, _ = through(samples)
+    assert TARGET_DB - 1 < level(heard[word]) < TARGET_DB + 11
+
+
+@pytest.mark.parametrize("decibels", [-26, -46])
+def test_offset_is_taken_away_and_is_no_level(decibels: float) -> None:
+    """Each channel loses its own offset, and the engine hears the level of the sound alone."""
+    sound = noise(12, decibels, channels=2)
+    heard, output = through(sound + np.array([0.3, -0.1], np.float32))
+    assert level(heard[:, :1]) == pytest.approx(TARGET_DB, abs=1)
+    np.testing.assert_allclose(output, sound, atol=2e-3 * 10 ** (decibels / 20) + 1e-6)

@@ -1,23 +1,23 @@
-"""Recordings with nothing in the upper bins: telephone, 16 kHz, lossy codecs.
+"""Recordings with nothing in the upper bins, as the telephone's.
 
 DeepFilterNet was trained on full-band speech, in which consonants have an upper half. Where it is missing, the features
 get a faint mirror image of what is below the edge in its place, as a bad resampler would leave; the recording itself is
-not touched.
+not touched. Recordings that reach to 8 kHz are better off without: some noise is then taken for speech.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 LOWEST_EDGE = 60
-HIGHEST_EDGE = 180
-"""Bins (3 and 9 kHz) between which an edge is looked for; with one higher up nothing is missing."""
+HIGHEST_EDGE = 100
+"""Bins (3 and 5 kHz) between which an edge is looked for."""
 GUARD = 4
 WIDTH = 20
 """Bins left out and bins compared on either side of an edge."""
 CLIFF = 1e-3
 """Power over the edge by the power below it: -30 dB or less is an edge."""
-IMAGE = np.float32(10 ** (-16 / 20))
-"""Level of the image by that of its origin, -16 dB."""
+IMAGE = np.float32(10 ** (-13 / 20))
+"""Level of the image by that of its origin, -13 dB."""
 DECAY = 0.9
 """Share of the power known before that still counts after a block."""
 

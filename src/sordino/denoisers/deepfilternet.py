@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sordino.audio.channels import Downmix
 from sordino.audio.stft import Stft
 from sordino.denoisers import DenoiserInfo, DenoiserStream, band
-from sordino.denoisers.block import checked
+from sordino.denoisers.block import checked, sanitised
 from sordino.denoisers.features import BAND_BINS, BANDS, BINS, DF_BINS, FRAME, RATE, Means, extract
 from sordino.denoisers.level import Levelled
 from sordino.denoisers.network import Answer, Network
@@ -32,7 +32,7 @@ _STFT = Stft(FRAME)
 _HOP = _STFT.hop
 _BLOCK = BLOCK_FRAMES * _HOP
 DELAY = (LOOK_AHEAD + 1) * _HOP  # the look-ahead, and the hop that overlap-add is late
-_BAND_OF_BIN = np.repeat(np.arange(BANDS), BAND_BINS)[DF_BINS:]
+_BAND_OF_BIN = np.repeat(np.arange(BANDS), BAND_BINS)
 _TINY = np.finfo(np.float32).tiny
 
 _Samples = NDArray[np.float32]
@@ -43,12 +43,12 @@ _Spectrum = NDArray[np.complex64]
 class State:
     """All that a block leaves to the next one; arrays are replaced, never changed.
 
-    Rows are what the networks hear, then what is treated; the same rows unless channels are linked.
+    The networks hear one row: the one channel, or the mix of several, which is a row more.
 
     Attributes:
         analysis: overlap of the analysis, float32, shape (rows, hop).
         synthesis: overlap of the synthesis, float32, shape (channels, hop).
-        power: mean power of the bins of what is heard.
+        power: mean power of the bins of what is heard, shape (1, BINS).
         means: running means of the features.
         spectrum: the last frames of what is treated, complex64, shape (channels, HISTORY, BINS).
         networks: the state of each network.
@@ -86,23 +86,24 @@ class DeepFilterNet:
 
     def stream(self, channels: int = 1, *, linked: bool = False) -> DenoiserStream:
         """See `sordino.denoisers.Denoiser.stream`."""
-        stream: DenoiserStream = BlockStream(self, checked(channels), linked=linked and channels > 1)
+        if checked(channels) > 1 and not linked:
+            return Separate([self.stream() for _ in range(channels)])
+        stream: DenoiserStream = BlockStream(self, channels)
         if self.prime_seconds:
             stream = Primed(stream, samples=round(self.prime_seconds * RATE), channels=channels)
-        return Levelled(stream, rate=RATE, channels=channels, linked=linked)
+        return Levelled(stream, rate=RATE, channels=channels)
 
-    def initial(self, channels: int, *, linked: bool = False) -> State:
+    def initial(self, channels: int) -> State:
         """The state before the first frame."""
-        heard = 1 if linked else channels
         return State(
-            analysis=_STFT.silence(channels + linked),
+            analysis=_STFT.silence(_rows(channels)),
             synthesis=_STFT.silence(channels),
-            power=np.zeros((heard, BINS)),
-            means=Means.initial(heard),
+            power=np.zeros((1, BINS)),
+            means=Means.initial(1),
             spectrum=np.zeros((channels, HISTORY, BINS), np.complex64),
-            networks=tuple(network.initial(heard) for network in self.networks),
+            networks=tuple(network.initial(1) for network in self.networks),
             answers=tuple(
-                Answer.silence(heard, frames=LOOK_AHEAD - network.look_ahead, bands=BANDS, bins=DF_BINS, taps=TAPS)
+                Answer.silence(1, frames=LOOK_AHEAD - network.look_ahead, bands=BANDS, bins=DF_BINS, taps=TAPS)
                 for network in self.networks
             ),
         )
@@ -111,7 +112,7 @@ class DeepFilterNet:
         """Denoise a block.
 
         Args:
-            samples: float32, shape (rows, frames * hop).
+            samples: float32, shape (rows, frames * hop): what is heard, then, of several channels, what is treated.
             state: what the block before left.
 
         Returns:
@@ -120,7 +121,7 @@ class DeepFilterNet:
         if not samples.any() and state.is_silent():
             return np.zeros((len(state.synthesis), samples.shape[1]), np.float32), state
         spectrum, analysis = _STFT.analyse(samples, state.analysis)
-        heard, treated = spectrum[: len(state.power)], spectrum[len(spectrum) - len(state.spectrum) :]
+        heard, treated = spectrum[:1], spectrum[-len(state.spectrum) :]
         power = band.learnt(state.power, heard)
         features = extract(band.filled(heard, power), state.means)
         runs = [network.run(features, before) for network, before in zip(self.networks, state.networks, strict=True)]
@@ -150,14 +151,14 @@ class DeepFilterNet:
         """
         count = frames.shape[1] - HISTORY
         filtered = [
-            _convolved(frames[:, network.look_ahead :, :DF_BINS], answer.taps[:, :count])
+            _filtered(frames[:, network.look_ahead :, :DF_BINS], answer, count, gains_first=network.gains_first)
             for answer, network in zip(answers, self.networks, strict=True)
         ]
         output = np.empty((len(frames), count, BINS), np.complex64)
         output[:, :, :DF_BINS] = self._mean(filtered)
         gains = self._mean_gains([answer.gains[:, :count] for answer in answers])
         shown = frames[:, HISTORY - LOOK_AHEAD : HISTORY - LOOK_AHEAD + count, DF_BINS:]
-        np.multiply(shown, gains[:, :, _BAND_OF_BIN], out=output[:, :, DF_BINS:])
+        np.multiply(shown, gains[:, :, _BAND_OF_BIN[DF_BINS:]], out=output[:, :, DF_BINS:])
         return output
 
     def _mean(self, spectra: Sequence[_Spectrum]) -> _Spectrum:
@@ -185,12 +186,22 @@ class DeepFilterNet:
         return [np.float32(weight) for weight in self.weights]
 
 
-def _convolved(frames: _Spectrum, taps: _Spectrum) -> _Spectrum:
-    """Each bin through its filter of TAPS frames, whose first output is of the first TAPS frames."""
-    count = taps.shape[1]
-    output: _Spectrum = frames[:, :count] * taps[:, :, :, 0]
+def _rows(channels: int) -> int:
+    """Rows that are analysed: several channels and their mix."""
+    return channels if channels == 1 else channels + 1
+
+
+def _filtered(frames: _Spectrum, answer: Answer, count: int, *, gains_first: bool) -> _Spectrum:
+    """The lowest bins through their filters of TAPS frames, whose first output is of the first TAPS frames.
+
+    A filter made for frames that have the gains gets the gain of the frame it is for: those of the frames after it are
+    not known yet.
+    """
+    output: _Spectrum = frames[:, :count] * answer.taps[:, :count, :, 0]
     for tap in range(1, TAPS):
-        output += frames[:, tap : tap + count] * taps[:, :, :, tap]
+        output += frames[:, tap : tap + count] * answer.taps[:, :count, :, tap]
+    if gains_first:
+        output *= answer.gains[:, :count, _BAND_OF_BIN[:DF_BINS]]
     return output
 
 
@@ -202,18 +213,19 @@ def _log_power(spectrum: _Spectrum) -> _Samples:
 class BlockStream:
     """A recording in blocks of BLOCK_FRAMES frames, whatever the lengths pushed: these do not change a single bit.
 
+    Several channels are heard as their mix and treated alike.
+
     Samples must be finite and the blocks of the right shape, as they are behind `Levelled`.
     """
 
-    def __init__(self, model: DeepFilterNet, channels: int, *, linked: bool) -> None:
+    def __init__(self, model: DeepFilterNet, channels: int) -> None:
         self._model = model
         self._channels = channels
-        self._linked = linked
         self._start()
 
     def _start(self) -> None:
-        self._state = self._model.initial(self._channels, linked=self._linked)
-        self._mix = Downmix(self._channels, RATE) if self._linked else None
+        self._state = self._model.initial(self._channels)
+        self._mix = Downmix(self._channels, RATE)
         self._block = np.zeros((_BLOCK, self._channels), np.float32)
         self._filled = 0
         self._received = 0
@@ -245,15 +257,15 @@ class BlockStream:
         return outputs
 
     def _advance(self) -> _Samples:
-        output, self._state = self._model.process(self._rows(self._block[: self._filled]), self._state)
+        output, self._state = self._model.process(self._mixed(self._block[: self._filled]), self._state)
         first = self._position
         self._position += self._filled
         self._filled = 0
         return output[:, max(-first, 0) : self._received - first]
 
-    def _rows(self, block: _Samples) -> _Samples:
-        """What is analysed, shape (rows, samples): linked channels with their mix before them."""
-        if self._mix is None:
+    def _mixed(self, block: _Samples) -> _Samples:
+        """What is analysed, shape (rows, samples): of several channels their mix before them."""
+        if self._channels == 1:
             return np.ascontiguousarray(block.T)
         # Its look-ahead is a block: only a recording shorter than that leaves something in it.
         mixed = self._mix.push(block.copy())
@@ -262,3 +274,25 @@ class BlockStream:
 
     def _joined(self, outputs: list[_Samples]) -> _Samples:
         return np.concatenate((np.zeros((self._channels, 0), np.float32), *outputs), axis=1).T.copy()
+
+
+class Separate:
+    """Channels each treated as if it were alone.
+
+    Args:
+        streams: one of one channel for each.
+    """
+
+    def __init__(self, streams: Sequence[DenoiserStream]) -> None:
+        self._streams = streams
+
+    def push(self, block: _Samples) -> _Samples:
+        """See `sordino.denoisers.DenoiserStream.push`."""
+        samples = sanitised(block, len(self._streams))
+        return np.concatenate(
+            [stream.push(channel[:, None]) for stream, channel in zip(self._streams, samples.T, strict=True)], axis=1
+        )
+
+    def flush(self) -> _Samples:
+        """See `sordino.denoisers.DenoiserStream.flush`."""
+        return np.concatenate([stream.flush() for stream in self._streams], axis=1)

@@ -239,7 +239,8 @@ class Builder:
         if not bounded:
             return self.node("Add", self.node("MatMul", x, self.constant(weight.T)), self.constant(bias))
         middle, unit = self.constant(np.array(128, np.uint8)), self.constant(np.array(1 / 127, np.float32))
-        scales = _scales(np.abs(weight).max(axis=1))
+        # Seven bits: without VNNI the pairs of products of eight would overflow the 16 bits they are added in.
+        scales = _scales(np.abs(weight).max(axis=1), 63)
         values = np.rint(weight / scales[:, None]).astype(np.int8)
         rounded = self.node("QuantizeLinear", x, unit, middle)
         zeros = self.constant(np.zeros(len(weight), np.int8))
@@ -255,7 +256,7 @@ class Builder:
             bias: shape (outputs,).
         """
         rows = weight.reshape(len(weight), -1, QUANTUM)
-        scales = _scales(np.abs(rows).max(axis=2))
+        scales = _scales(np.abs(rows).max(axis=2), 127)
         values = (np.rint(rows / scales[:, :, None]) + 128).astype(np.uint8)  # the middle value stands for 0
         return self.node(
             "MatMulNBits",
@@ -390,9 +391,9 @@ def _product(grouped: Sequence[_Array], pointwise: Sequence[_Array], *, groups: 
     return [weight.reshape(len(second), -1, *first.shape[2:]), bias]
 
 
-def _scales(largest: NDArray[np.floating]) -> _Array:
-    """Scales that bring the largest values to 127; none is 0."""
-    return np.maximum(largest / 127, np.finfo(np.float32).tiny).astype(np.float32)
+def _scales(largest: NDArray[np.floating], integer: int) -> _Array:
+    """Scales that bring the largest values to an integer; none is 0."""
+    return np.maximum(largest / integer, np.finfo(np.float32).tiny).astype(np.float32)
 
 
 def _values(shapes: Mapping[str, tuple[int | str, ...]]) -> list[onnx.ValueInfoProto]:

@@ -1,7 +1,8 @@
 """The level of the speech, brought to where an engine hears best before it, and back after it.
 
 DeepFilterNet's features have a floor: what is quiet enough, it takes for silence and erases. The gain follows the level
-of the speech, which is read from what comes: the loud parts of a long window, so that pauses do not count.
+of the speech, which is read from what comes: the loud parts of a long window, so that pauses do not count. A constant
+offset, which is no sound, would count as level and leak into the lowest bins: it is taken away.
 """
 
 from collections import deque
@@ -16,6 +17,8 @@ TARGET_DB = -12.0
 """Level that speech is brought to, dBFS."""
 PERCENTILE = 95
 """Of the levels of the window's frames, the one that counts: syllables, not pauses."""
+LOUDEST, BELOW_LOUDEST_DB = 5, 10.0
+"""Where the window holds a single word only, the level is that of its fifth loudest frame less 10 dB."""
 FRAME_SECONDS = 0.02
 FRAMES = 25
 """Frames of a step, 0.5 s; between two steps the level is read."""
@@ -26,7 +29,9 @@ COMING_STEPS = 10
 SMOOTHED = 4
 """Readings of which the gain is the mean; between two steps it moves linearly in dB."""
 SILENCE = 1e-12
-"""Mean square under which a frame is digital silence and has no level: -120 dBFS."""
+"""Variance under which a frame is digital silence and has no level: -120 dBFS."""
+OFFSET = 0.1
+"""Offset by the level that is one: -20 dB. What is less is the chance of a short while."""
 
 _DB_OF_DOUBLE = 20 * np.log10(2)
 
@@ -34,20 +39,19 @@ _Samples = NDArray[np.float32]
 
 
 class Gain:
-    """The gain over time, drawn through one point a step; for each channel its own, or one for all.
+    """Gain and offset over time, drawn through one point a step.
 
     Args:
         step: samples of a step.
-        channels: number of channels.
-        linked: whether all channels have one gain, that of the loudest.
+        channels: number of channels, which have one gain, that of the loudest, and each its own offset.
     """
 
-    def __init__(self, step: int, *, channels: int, linked: bool) -> None:
+    def __init__(self, step: int, channels: int) -> None:
         self._step = step
         self._channels = channels
-        self._linked = linked
-        self._powers: deque[NDArray[np.float64]] = deque(maxlen=PAST_STEPS + COMING_STEPS)
-        self._levels: deque[NDArray[np.float64]] = deque(maxlen=SMOOTHED)
+        # Of each step's frames the variance in the loudest channel and the mean in each.
+        self._window: deque[tuple[NDArray[np.float64], NDArray[np.float64]]] = deque(maxlen=PAST_STEPS + COMING_STEPS)
+        self._readings: deque[NDArray[np.float64]] = deque(maxlen=SMOOTHED)  # level in dB, offsets
         self._points: list[_Samples] = []
         self._pieces: dict[int, _Samples] = {}  # drawn before the engine, taken again after it
         self._ramp = np.arange(step, dtype=np.float32)[:, None] / np.float32(step)
@@ -66,9 +70,10 @@ class Gain:
     def measure(self, samples: _Samples) -> None:
         """Take the next step's samples, float32, shape (samples, channels); only the last step may be shorter."""
         frame = self._step // FRAMES
-        frames = np.pad(samples, ((0, -len(samples) % frame), (0, 0))).reshape(-1, frame, self._channels)
-        powers = np.mean(np.square(frames, dtype=np.float64), axis=1)
-        self._powers.append(powers.max(axis=1, keepdims=True) if self._linked else powers)
+        # A frame that is cut short is filled with its last sample, which is no step of the wave.
+        padded = np.pad(samples, ((0, -len(samples) % frame), (0, 0)), mode="edge")
+        frames = padded.reshape(-1, frame, self._channels).astype(np.float64)
+        self._window.append((frames.var(axis=1).max(axis=1), frames.mean(axis=1)))
         self._measured += 1
         if self._measured >= COMING_STEPS:
             self._read()
@@ -76,32 +81,40 @@ class Gain:
     def finish(self) -> None:
         """Read what is left after the last step, with what there is of the window."""
         while self._read_points <= self._measured:
-            while len(self._powers) > PAST_STEPS + self._measured - self._read_points:
-                self._powers.popleft()
+            while len(self._window) > PAST_STEPS + self._measured - self._read_points:
+                self._window.popleft()
             self._read()
 
     def _read(self) -> None:
-        window = np.concatenate(self._powers)
-        levels = self._levels[-1].copy() if self._levels else np.full(window.shape[1], TARGET_DB)
-        for kind, powers in enumerate(window.T):
-            heard = powers[powers > SILENCE]
-            if len(heard):
-                levels[kind] = 10 * np.log10(np.percentile(heard, PERCENTILE))
-        self._levels.append(levels)
-        self._points.append(((TARGET_DB - np.mean(self._levels, axis=0)) / _DB_OF_DOUBLE).astype(np.float32))
+        variances, means = (np.concatenate(parts) for parts in zip(*self._window, strict=True))
+        heard = variances > SILENCE
+        if heard.any():
+            reading = _reading(variances[heard], means[heard])
+        else:
+            reading = self._readings[-1] if self._readings else np.array([TARGET_DB, *np.zeros(self._channels)])
+        self._readings.append(reading)
+        level, *offsets = np.mean(self._readings, axis=0)
+        self._points.append(np.array([(TARGET_DB - level) / _DB_OF_DOUBLE, *offsets], np.float32))
 
-    def between(self, start: int, stop: int) -> _Samples:
-        """The gain of samples ``start`` to ``stop``, which are known; float32, shape (samples, channels or 1)."""
+    def between(self, start: int, stop: int) -> tuple[_Samples, _Samples]:
+        """Gain and offset of the samples ``start`` to ``stop``, which are known.
+
+        Returns:
+            Both float32, shapes (samples, 1) and (samples, channels).
+        """
         first = start // self._step
         pieces = [self._piece(step) for step in range(first, -(-stop // self._step))]
-        return np.concatenate(pieces or [np.ones((0, 1), np.float32)])[start - first * self._step :][: stop - start]
+        drawn = np.concatenate(pieces or [np.ones((0, 1 + self._channels), np.float32)])
+        drawn = drawn[start - first * self._step :][: stop - start]
+        return drawn[:, :1], drawn[:, 1:]
 
     def _piece(self, step: int) -> _Samples:
         if step not in self._pieces:
             before, after = self._points[step - self._forgotten : step - self._forgotten + 2]
             piece = self._ramp * (after - before)
             piece += before
-            self._pieces[step] = np.exp2(piece, out=piece)
+            np.exp2(piece[:, :1], out=piece[:, :1])
+            self._pieces[step] = piece
         return self._pieces[step]
 
     def forget(self, stop: int) -> None:
@@ -113,27 +126,33 @@ class Gain:
         self._forgotten = steps
 
 
+def _reading(variances: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The level of a window, dB, and the offset of each channel, of frames that are not silent."""
+    loudest = np.partition(variances, -min(LOUDEST, len(variances)))[-min(LOUDEST, len(variances))]
+    power = max(np.percentile(variances, PERCENTILE), loudest * 10 ** (-BELOW_LOUDEST_DB / 10))
+    offsets = np.median(means, axis=0)
+    return np.array([10 * np.log10(power), *np.where(np.abs(offsets) > OFFSET * np.sqrt(power), offsets, 0.0)])
+
+
 class Levelled:
-    """A stream whose engine gets speech at `TARGET_DB`, and whose output is at the input's level again.
+    """A stream whose engine gets speech at `TARGET_DB` without offset, and whose output is at the input's level again.
 
     Scaling the input scales the output and does nothing else.
 
     Args:
         stream: the engine's.
         rate: Hz.
-        channels: number of channels.
-        linked: whether they have one gain.
+        channels: number of channels, which have one gain.
     """
 
-    def __init__(self, stream: DenoiserStream, *, rate: int, channels: int, linked: bool) -> None:
+    def __init__(self, stream: DenoiserStream, *, rate: int, channels: int) -> None:
         self._stream = stream
         self._step = round(rate * FRAME_SECONDS) * FRAMES
         self._channels = channels
-        self._linked = linked
         self._start()
 
     def _start(self) -> None:
-        self._gain = Gain(self._step, channels=self._channels, linked=self._linked)
+        self._gain = Gain(self._step, self._channels)
         self._unmeasured = np.zeros((0, self._channels), np.float32)
         self._waiting: deque[_Samples] = deque()  # measured steps whose gain is not yet known
         self._taken = 0
@@ -169,13 +188,15 @@ class Levelled:
         outputs = []
         while self._waiting and self._taken < self._gain.known:
             samples = self._waiting.popleft()
-            raised = samples * self._gain.between(self._taken, self._taken + len(samples))
+            gain, offset = self._gain.between(self._taken, self._taken + len(samples))
+            raised = (samples - offset) * gain
             self._taken += len(samples)
             outputs.append(self._restored(self._stream.push(raised)))
         return outputs
 
     def _restored(self, raised: _Samples) -> _Samples:
         start, self._given = self._given, self._given + len(raised)
-        output: _Samples = raised / self._gain.between(start, self._given)
+        gain, _ = self._gain.between(start, self._given)
+        output: _Samples = raised / gain
         self._gain.forget(self._given)
         return output

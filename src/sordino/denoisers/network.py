@@ -55,10 +55,12 @@ class Network:
     Attributes:
         session: the fused graph.
         look_ahead: frames that an answer is later than the frame it is for.
+        gains_first: whether the filter is made for a spectrum that has the gains already.
     """
 
     session: ort.InferenceSession
     look_ahead: int
+    gains_first: bool
 
     def initial(self, channels: int) -> dict[str, _Samples]:
         """The state before the first frame, by input."""
@@ -92,4 +94,4 @@ def open_network(archive: Archive) -> Network:
     options.use_deterministic_compute = True
     options.log_severity_level = 3
     session = ort.InferenceSession(prepared.load(archive), options, providers=["CPUExecutionProvider"])
-    return Network(session=session, look_ahead=archive.look_ahead)
+    return Network(session=session, look_ahead=archive.look_ahead, gains_first=archive.gains_first)

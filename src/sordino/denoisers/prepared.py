@@ -11,7 +11,7 @@ import platformdirs
 from sordino.denoisers.weights import Archive
 
 CACHE_DIR = "SORDINO_CACHE_DIR"
-GRAPH_VERSION = 6  # raised with every change of `graph.fuse`
+GRAPH_VERSION = 7  # raised with every change of `graph.fuse`
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 

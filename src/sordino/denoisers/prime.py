@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 from sordino.denoisers import DenoiserStream
 
+FADE = 4800
+"""Samples at the end of what is heard before that fade out: a sudden end would ring into the beginning."""
+
 _Samples = NDArray[np.float32]
 
 
@@ -49,10 +52,16 @@ class Primed:
         self._beginning = None
         if not len(known):
             return known
-        heard = (
-            known[np.arange(-self._samples, 0) % len(known)] if len(known) < self._samples else known[: self._samples]
-        )
-        return np.concatenate((self._wanted(self._stream.push(heard)), self._wanted(self._stream.push(known))))
+        heard = self._wanted(self._stream.push(self._heard(known)))
+        return np.concatenate((heard, self._wanted(self._stream.push(known))))
+
+    def _heard(self, known: _Samples) -> _Samples:
+        """What the engine hears before; of a short recording repetitions, of which the last is whole."""
+        start = 0 if len(known) >= self._samples else -self._samples
+        heard = known[np.arange(start, start + self._samples) % len(known)]
+        fade = np.linspace(1, 0, min(FADE, self._samples), dtype=np.float32)[:, None]
+        heard[-len(fade) :] *= fade
+        return heard
 
     def _wanted(self, output: _Samples) -> _Samples:
         """The part of the output that belongs to the recording."""

