@@ -68,7 +68,7 @@ def denoise(model: DeepFilterNet, samples: np.ndarray) -> np.ndarray:
 def bare(model: DeepFilterNet, samples: np.ndarray) -> np.ndarray:
     """One channel through the network alone, as the public runtimes run it: nothing levelled, primed or filled."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(band, "filled", lambda spectrum, _power: spectrum)
+        patch.setattr(band, "filled", lambda spectrum, *_: spectrum)
         return run(BlockStream(model, 1), samples)
 
 

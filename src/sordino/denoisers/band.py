@@ -2,15 +2,14 @@
 
 DeepFilterNet was trained on full-band speech, in which consonants have an upper half. Where it is missing, the features
 get a faint mirror image of what is below the edge in its place, as a bad resampler would leave; the recording itself is
-not touched. Recordings that reach to 8 kHz are better off without: some noise is then taken for speech.
+not touched.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 LOWEST_EDGE = 60
-HIGHEST_EDGE = 100
-"""Bins (3 and 5 kHz) between which an edge is looked for."""
+"""Bin (3 kHz) above which an edge is looked for."""
 GUARD = 4
 WIDTH = 20
 """Bins left out and bins compared on either side of an edge."""
@@ -28,14 +27,15 @@ def learnt(power: NDArray[np.float64], spectrum: NDArray[np.complex64]) -> NDArr
     return DECAY * power + seen
 
 
-def filled(spectrum: NDArray[np.complex64], power: NDArray[np.float64]) -> NDArray[np.complex64]:
+def filled(spectrum: NDArray[np.complex64], power: NDArray[np.float64], highest_edge: int) -> NDArray[np.complex64]:
     """The spectrum with the image over the edge, in channels that have one; the very array where none has.
 
     Args:
         spectrum: complex64, shape (channels, frames, bins).
         power: mean power of each bin, shape (channels, bins).
+        highest_edge: bin up to which an edge is looked for.
     """
-    edges = [edge(bins) for bins in power]
+    edges = [edge(bins, highest_edge) for bins in power]
     if not any(edges):
         return spectrum
     result = spectrum.copy()
@@ -46,14 +46,15 @@ def filled(spectrum: NDArray[np.complex64], power: NDArray[np.float64]) -> NDArr
     return result
 
 
-def edge(power: NDArray[np.float64]) -> int | None:
+def edge(power: NDArray[np.float64], highest_edge: int) -> int | None:
     """The last bin before the power falls off a cliff and stays down; None if it does not.
 
     Args:
         power: mean power of each bin, shape (bins,).
+        highest_edge: bin up to which it is looked for.
     """
     sums = np.concatenate(([0.0], np.cumsum(power)))
-    candidates = np.arange(LOWEST_EDGE, HIGHEST_EDGE + 1)
+    candidates = np.arange(LOWEST_EDGE, highest_edge + 1)
     below = (sums[candidates - GUARD] - sums[candidates - GUARD - WIDTH]) / WIDTH
     near = (sums[candidates + GUARD + WIDTH] - sums[candidates + GUARD]) / WIDTH
     above = (sums[-1] - sums[candidates + GUARD]) / (len(power) - candidates - GUARD)

@@ -77,12 +77,14 @@ class DeepFilterNet:
         networks: the networks.
         weights: share of each in the answer; they sum to 1.
         prime_seconds: how much of the beginning is heard before the recording; 0 for none.
+        highest_edge: bin up to which a band that ends there gets an image above it.
     """
 
     info: DenoiserInfo
     networks: tuple[Network, ...]
     weights: tuple[float, ...]
     prime_seconds: float
+    highest_edge: int
 
     def stream(self, channels: int = 1, *, linked: bool = False) -> DenoiserStream:
         """See `sordino.denoisers.Denoiser.stream`."""
@@ -123,7 +125,7 @@ class DeepFilterNet:
         spectrum, analysis = _STFT.analyse(samples, state.analysis)
         heard, treated = spectrum[:1], spectrum[-len(state.spectrum) :]
         power = band.learnt(state.power, heard)
-        features = extract(band.filled(heard, power), state.means)
+        features = extract(band.filled(heard, power, self.highest_edge), state.means)
         runs = [network.run(features, before) for network, before in zip(self.networks, state.networks, strict=True)]
         answers = [answer.after(late) for late, (answer, _) in zip(state.answers, runs, strict=True)]
         frames = np.concatenate((state.spectrum, treated), axis=1)
