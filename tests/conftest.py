@@ -1,6 +1,7 @@
 """Fixtures that every kind of test shares."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from support import new_name, noisy_speech, start_service, wav_bytes
 EXTERNAL = os.environ.get(
     "SORDINO_TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres?connect_timeout=3"
 )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def signals() -> None:
+    """Signals that end a program do so: who starts the tests in the background or with nohup has some ignored."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture
