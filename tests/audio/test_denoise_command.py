@@ -137,7 +137,8 @@ def test_a_stop_leaves_nothing_behind(number, tmp_path):
     command = [sys.executable, "-m", "sordino", "denoise", "--denoiser", "off", source, tmp_path / "out.wav"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 30
-        while not list(tmp_path.glob(".*.part")) and time.monotonic() < deadline:
+        # Until it is being written: a signal in the very moment it is made is another matter.
+        while not any(part.stat().st_size for part in tmp_path.glob(".*.part")) and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(number)
         said = process.communicate(timeout=30)
