@@ -153,7 +153,7 @@ class DeepFilterNet:
         """
         count = frames.shape[1] - HISTORY
         filtered = [
-            _filtered(frames[:, network.look_ahead :, :DF_BINS], answer, count, gains_first=network.gains_first)
+            _low_bins(frames[:, network.look_ahead :, :DF_BINS], answer, count, gains_first=network.gains_first)
             for answer, network in zip(answers, self.networks, strict=True)
         ]
         output = np.empty((len(frames), count, BINS), np.complex64)
@@ -193,7 +193,7 @@ def _rows(channels: int) -> int:
     return channels if channels == 1 else channels + 1
 
 
-def _filtered(frames: _Spectrum, answer: Answer, count: int, *, gains_first: bool) -> _Spectrum:
+def _low_bins(frames: _Spectrum, answer: Answer, count: int, *, gains_first: bool) -> _Spectrum:
     """The lowest bins through their filters of TAPS frames, whose first output is of the first TAPS frames.
 
     A filter made for frames that have the gains gets the gain of the frame it is for: those of the frames after it are
