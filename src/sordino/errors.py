@@ -51,6 +51,7 @@ INVALID_ARGUMENT = ErrorKind(400, "InvalidArgument", "A parameter is missing or 
 MISSING_CONTENT = ErrorKind(400, "MissingContent", "The request needs an XML body.")
 INVALID_CONTENT = ErrorKind(400, "InvalidContent", "The body is not well-formed XML of the expected shape.")
 CONTENT_TOO_LARGE = ErrorKind(413, "InvalidContent", "The body is larger than this call accepts.")
+INVALID_CONTENT_TYPE = ErrorKind(400, "InvalidContentType", "Send the body as application/xml.")
 INVALID_HOST = ErrorKind(400, "InvalidHost", "The Host header names no bucket; use <bucket>.ci.<region>.<domain>.")
 INVALID_URL = ErrorKind(404, "InvalidUrl", "There is no such call; see the API coverage page.")
 METHOD_NOT_ALLOWED = ErrorKind(405, "MethodNotAllowed", "This resource does not answer that method.")
@@ -100,6 +101,20 @@ RESOURCE_NOT_SUPPORTED = ErrorKind(
 )
 WRITE_TARGET_BUCKET_DENIED = ErrorKind(403, "WriteTargetBucketDenied", "The output bucket may not be written.")
 QUEUE_NOT_FOUND = ErrorKind(404, "QueueNotFound", "There is no such queue in this bucket.")
+QUEUE_SATURATED = ErrorKind(403, "QueueSaturated", "The queue is full; try again when jobs have ended.")
+QUEUE_NUM_LIMIT = ErrorKind(400, "QueueNumLimit", "The bucket has as many queues as it may have.")
+
+# Templates and services
+TEMPLATE_NOT_FOUND = ErrorKind(404, "TemplateNotFound", "There is no such template in this bucket.")
+TEMPLATE_NAME_DUPLICATE = ErrorKind(400, "TemplateNameDuplicate", "The bucket has a template of that name already.")
+CREATED_TEMPLATE_NUM_LIMIT = ErrorKind(
+    400, "CreatedTemplateNumLimit", "The bucket has as many templates as it may have."
+)
+BUCKET_ALREADY_BINDED = ErrorKind(403, "BucketAlreadyBinded", "The service is open on this bucket already.")
+MEDIA_BUCKET_ALREADY_BINDED = ErrorKind(
+    403, "MediaBucketAlreadyBinded", "The media service is open on this bucket already."
+)
+MEDIA_BUCKET_UN_BINDED = ErrorKind(403, "MediaBucketUnBinded", "The service is not open on this bucket; open it first.")
 
 # Ours
 INTERNAL_ERROR = ErrorKind(500, "InternalError", "The server failed; the request id finds the cause in its log.")

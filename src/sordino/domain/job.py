@@ -8,11 +8,15 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
+from sordino.domain.callback import JobCallback
+
 TAG = "NoiseReduction"
 QUEUE_TYPE = "Speeching"
 SAMPLE_RATES = (8000, 12000, 16000, 24000, 32000, 44100, 48000)
 JOB_LEVELS = (0, 1, 2)
 MAX_JOB_IDS_PER_QUERY = 10
+MAX_OPERATIONS = 6
+MAX_JOBS_PER_PAGE = 100
 MAX_USER_DATA = 1024
 
 KEEP: Final = "keep"
@@ -142,25 +146,52 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class TemplateRef:
+    """The template that a job was submitted with, as it was called then."""
+
+    template_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationRequest:
     """One Operation element of a request.
 
-    ``user_data`` and ``job_level`` are None when the request left them out: a reply echoes only what was sent.
+    Attributes:
+        template_id: of the template to take the order from; it wins over ``noise_reduction``.
+        user_data: None when the request left it out: a reply echoes only what was sent.
+        job_level: as ``user_data``.
     """
 
     noise_reduction: NoiseReduction
     output: Output
+    template_id: str | None = None
     user_data: str | None = None
     job_level: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """A validated ``POST /jobs`` body."""
+    """A validated ``POST /jobs`` body: 1 to ``MAX_OPERATIONS`` operations, each of which becomes a job."""
 
     input_object: str
-    operation: Operation
+    operations: tuple[OperationRequest, ...]
     queue_id: str | None = None
+    callback: JobCallback = JobCallback()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What a job does: ``noise_reduction`` holds the values that the template, if there is one, had at its submission.
+
+    ``user_data`` and ``job_level`` are None when the request left them out.
+    """
+
+    noise_reduction: NoiseReduction
+    output: Output
+    template: TemplateRef | None = None
+    user_data: str | None = None
+    job_level: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +261,7 @@ class Job:
     """A job as stored.
 
     ``attempt`` counts how often a worker began it and fences late writers: only the latest attempt may finish it.
+    ``release`` counts how often it was handed to the task engine: a task of an earlier release is void.
     ``code`` and ``message`` mean something once ``state`` is terminal; ``message`` may carry a note on success.
     """
 
@@ -247,7 +279,9 @@ class Job:
     message: str = ""
     progress: int = 0
     attempt: int = 0
+    release: int = 0
     media_info: MediaInfo | None = None
+    callback: JobCallback = JobCallback()
 
     @property
     def level(self) -> int:
@@ -263,3 +297,37 @@ class Outcome:
     code: str = "Success"
     message: str = ""
     media_info: MediaInfo | None = None
+
+
+class Order(StrEnum):
+    """By time of creation."""
+
+    DESCENDING = "Desc"
+    ASCENDING = "Asc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs of a bucket to list; None, and no states, ask for all. The times are inclusive."""
+
+    states: frozenset[JobState] = frozenset()
+    queue_id: str | None = None
+    input_object: str | None = None
+    created_from: datetime | None = None
+    created_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCursor:
+    """The place in a list after one job."""
+
+    created_at: datetime
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobListing:
+    """One page of a list of jobs; ``next`` is where the following one begins, None at the end."""
+
+    jobs: tuple[Job, ...]
+    next: JobCursor | None

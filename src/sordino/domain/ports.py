@@ -11,8 +11,11 @@ from typing import BinaryIO, Protocol
 
 from sordino.domain.bucket import Bucket, Listing, StoredObject
 from sordino.domain.identity import AccessKey
-from sordino.domain.job import Job, MediaInfo, NoiseReduction, Outcome
-from sordino.domain.queue import Queue
+from sordino.domain.job import Job, JobCursor, JobFilter, MediaInfo, NoiseReduction, Order, Outcome
+from sordino.domain.page import Page, Paged
+from sordino.domain.queue import Queue, QueueState
+from sordino.domain.service import Binding, BindingFilter, ServiceKind
+from sordino.domain.template import Template
 
 
 class Clock(Protocol):
@@ -40,10 +43,10 @@ class Identities(Protocol):
 
 
 class Buckets(Protocol):
-    """Buckets and their queues."""
+    """Buckets."""
 
-    async def add(self, bucket: Bucket, queue: Queue) -> bool:
-        """Create the bucket with its speech queue; False when the name is taken."""
+    async def add(self, bucket: Bucket) -> bool:
+        """Create the bucket; False when the name is taken."""
         ...
 
     async def get(self, name: str) -> Bucket | None:
@@ -55,11 +58,97 @@ class Buckets(Protocol):
         ...
 
     async def remove(self, name: str) -> bool:
-        """Delete the bucket, its queue and its finished jobs; False when it still holds objects or unfinished jobs."""
+        """Delete the bucket with its services, queues, templates and finished jobs.
+
+        False when it still holds objects or unfinished jobs.
+        """
         ...
 
-    async def queue(self, bucket: str) -> Queue | None:
-        """The speech queue of the bucket, or None."""
+
+class Bindings(Protocol):
+    """The services that are open on buckets."""
+
+    async def open(self, bucket: str, kind: ServiceKind, at: datetime, *, automatic: bool) -> bool:
+        """Open a service; False when it is open already, unless it was so automatically and now is not."""
+        ...
+
+    async def close(self, bucket: str, kind: ServiceKind) -> bool:
+        """Close a service; False when it is not open."""
+        ...
+
+    async def is_open(self, bucket: str, kind: ServiceKind) -> bool:
+        """Whether the service is open."""
+        ...
+
+    async def page(self, appid: str, kind: ServiceKind, wanted: BindingFilter, page: Page) -> Paged[Binding]:
+        """A page of an account's buckets that the service is open on, by name."""
+        ...
+
+
+class Queues(Protocol):
+    """The queues of buckets."""
+
+    async def add(self, queue: Queue) -> None:
+        """Create a queue."""
+        ...
+
+    async def count(self, bucket: str) -> int:
+        """How many queues the bucket has."""
+        ...
+
+    async def held(self, bucket: str, queue_id: str | None) -> Queue | None:
+        """The queue, or the default one, kept from being changed or removed until the transaction ends; or None.
+
+        Any number of transactions may hold a queue so.
+        """
+        ...
+
+    async def locked(self, bucket: str, queue_id: str) -> Queue | None:
+        """The queue, or None, for this transaction alone to change or remove."""
+        ...
+
+    async def find(self, bucket: str, queue_ids: Sequence[str]) -> Sequence[Queue]:
+        """The queues of that bucket among ``queue_ids``, in the order asked."""
+        ...
+
+    async def page(self, bucket: str, state: QueueState | None, page: Page) -> Paged[Queue]:
+        """A page of the bucket's queues, of one state if asked: the default one first, then by age."""
+        ...
+
+    async def put(self, queue: Queue) -> None:
+        """Write what may change of a queue that exists: its settings, limits and time of update."""
+        ...
+
+    async def remove(self, bucket: str, queue_id: str) -> None:
+        """Delete a queue; its jobs, which have ended, stay."""
+        ...
+
+
+class Templates(Protocol):
+    """The templates of buckets."""
+
+    async def add(self, template: Template) -> bool:
+        """Create a template; False when the bucket has one of that name."""
+        ...
+
+    async def count(self, bucket: str) -> int:
+        """How many templates the bucket has; no other transaction adds one to it until this one ends."""
+        ...
+
+    async def find(self, bucket: str, template_ids: Sequence[str]) -> Sequence[Template]:
+        """The templates of that bucket among ``template_ids``, in the order asked."""
+        ...
+
+    async def page(self, bucket: str, prefix: str, page: Page) -> Paged[Template]:
+        """A page of the bucket's templates whose names begin so, the newest first."""
+        ...
+
+    async def update(self, template: Template) -> bool | None:
+        """Write name, order and time of update; None when there is no such template, False when the name is taken."""
+        ...
+
+    async def remove(self, bucket: str, template_id: str) -> bool:
+        """Delete a template; False when there is none. Jobs keep what they were submitted with."""
         ...
 
 
@@ -116,6 +205,32 @@ class Jobs(Protocol):
         """The jobs of that bucket among ``job_ids``, in the order asked."""
         ...
 
+    async def list(
+        self, bucket: str, wanted: JobFilter, *, order: Order, after: JobCursor | None, limit: int
+    ) -> Sequence[Job]:
+        """Up to ``limit`` jobs of a bucket after ``after``, in ``order`` of their creation."""
+        ...
+
+    async def waiting(self, queue_id: str, limit: int) -> int:
+        """How many jobs of a queue wait, paused ones too; ``limit`` when there are as many or more."""
+        ...
+
+    async def unfinished(self, bucket: str, queue_id: str | None = None) -> bool:
+        """Whether the bucket, or one queue of it, has jobs that have not ended."""
+        ...
+
+    async def cancel(self, bucket: str, job_id: str, at: datetime) -> bool:
+        """End a waiting job as cancelled; False (and nothing written) when there is none that waits."""
+        ...
+
+    async def pause(self, queue_id: str) -> int:
+        """Pause the waiting jobs of a queue; how many there were."""
+        ...
+
+    async def resume(self, queue_id: str) -> int:
+        """Let the paused jobs of a queue wait again, in their old order; how many there were."""
+        ...
+
     async def start(self, job_id: str, at: datetime) -> Job | None:
         """Begin a new attempt: state Running, attempt + 1, progress 0.
 
@@ -162,7 +277,22 @@ class Transaction(Protocol):
 
     @property
     def buckets(self) -> Buckets:
-        """Buckets and queues."""
+        """Buckets."""
+        ...
+
+    @property
+    def bindings(self) -> Bindings:
+        """The services that are open on buckets."""
+        ...
+
+    @property
+    def queues(self) -> Queues:
+        """Queues."""
+        ...
+
+    @property
+    def templates(self) -> Templates:
+        """Templates."""
         ...
 
     @property

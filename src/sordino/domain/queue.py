@@ -1,8 +1,13 @@
-"""The speech queue of a bucket."""
+"""The queues of a bucket."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from sordino.domain.callback import NotifyConfig
+
+MAX_QUEUE_NAME = 128
+DEFAULT_QUEUE_NAME = "queue-speech"
 
 
 class QueueState(StrEnum):
@@ -13,12 +18,30 @@ class QueueState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """What a user sets of a queue, all of it at a time."""
+
+    name: str
+    state: QueueState = QueueState.ACTIVE
+    notify: NotifyConfig = field(default_factory=NotifyConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """A CI queue: jobs of one bucket wait in it."""
+    """A CI queue: jobs of one bucket wait in it.
+
+    Attributes:
+        is_default: whether jobs that name no queue wait here; one queue of a bucket is, as long as its speech service
+            is open.
+        max_size: most jobs that may wait; None: the server's setting.
+        max_concurrent: most jobs that may run at a time; None: the server's setting.
+    """
 
     queue_id: str
     bucket: str
-    name: str
+    settings: QueueSettings
     created_at: datetime
     updated_at: datetime
-    state: QueueState = QueueState.ACTIVE
+    is_default: bool = True
+    max_size: int | None = None
+    max_concurrent: int | None = None
