@@ -1,6 +1,6 @@
 """Where the end of a job is told, and in which words: what the job says, and failing that its queue."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 MQ_REGIONS = ("sh", "bj", "gz", "cd", "hk")
@@ -83,10 +83,14 @@ class JobCallback:
     mq: MqTarget | None = None
 
 
+QUEUE_DECIDES = JobCallback()
+"""A job that says nothing of its callback."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackTarget:
     """Where the end of one job goes: exactly one of ``url`` and ``mq`` is set."""
 
-    format: CallbackFormat = field(default=CallbackFormat.XML)
+    format: CallbackFormat = CallbackFormat.XML
     url: str | None = None
     mq: MqTarget | None = None

@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from sordino.domain.callback import JobCallback
+from sordino.domain.callback import QUEUE_DECIDES, JobCallback
 
 TAG = "NoiseReduction"
 QUEUE_TYPE = "Speeching"
@@ -177,7 +177,7 @@ class JobRequest:
     input_object: str
     operations: tuple[OperationRequest, ...]
     queue_id: str | None = None
-    callback: JobCallback = JobCallback()
+    callback: JobCallback = QUEUE_DECIDES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,7 +281,7 @@ class Job:
     attempt: int = 0
     release: int = 0
     media_info: MediaInfo | None = None
-    callback: JobCallback = JobCallback()
+    callback: JobCallback = QUEUE_DECIDES
 
     @property
     def level(self) -> int:
