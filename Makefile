@@ -12,10 +12,10 @@ LOCKS := requirements/dev.lock requirements/data.lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean chaos fuzz docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling spectrograms
+.PHONY: help setup demo test check format lock clean chaos fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling spectrograms
 
 help: ## Explain the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "The virtual environment is made with python3, or with the one you name: make setup PYTHON=python3.12"
 
 setup: $(STAMP) ## Prepare .venv from the hashed lock files (quick when nothing changed)
@@ -80,6 +80,9 @@ spectrograms: setup ## Draw five recordings of a set before and after: make spec
 
 fuzz: setup ## Read 10,000 broken media files in the real media process, and count what came of them (about eight minutes)
 	$(BIN)/python scripts/fuzz_media.py
+
+fuzz-requests: setup ## Send 20,000 broken requests to a server, and count how they are refused (about two minutes)
+	$(BIN)/python scripts/fuzz_requests.py
 
 chaos: setup ## Kill workers at random while jobs run, and count the results (about two minutes)
 	$(BIN)/python scripts/chaos.py
