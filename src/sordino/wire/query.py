@@ -1,12 +1,19 @@
 """The query of a request: an ordered list of names and values."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sordino.errors import INVALID_ARGUMENT
 from sordino.wire import percent
+from sordino.wire.words import comma_list, quote
 
 MAX_PAIRS = 256
+
+_WHOLE = re.compile(r"[0-9]{1,9}")
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,41 @@ class Query:
         if len(values) > 1:
             raise INVALID_ARGUMENT(f"The query parameter '{name}' is given {len(values)} times; give it once.")
         return values[0] or None if values else None
+
+    def choice(self, name: str, legal: Iterable[_T]) -> _T | None:
+        """The one of ``legal`` whose spelling is the parameter's value; None when it is absent or empty.
+
+        Raises:
+            ServiceError: ``InvalidArgument``.
+        """
+        word = self.get(name)
+        options = {str(option): option for option in legal}
+        if word is not None and word not in options:
+            raise INVALID_ARGUMENT(f"The query parameter {name} is {quote(word)}; use one of {', '.join(options)}.")
+        return None if word is None else options[word]
+
+    def whole(self, name: str, legal: range, default: int) -> int:
+        """The parameter's whole number, ``default`` when it is absent or empty.
+
+        Raises:
+            ServiceError: ``InvalidArgument``.
+        """
+        word = self.get(name)
+        if word is None:
+            return default
+        if _WHOLE.fullmatch(word) is None or int(word) not in legal:
+            raise INVALID_ARGUMENT(
+                f"The query parameter {name} is {quote(word)}; use a whole number from {legal[0]} to {legal[-1]}."
+            )
+        return int(word)
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """The parts of a comma list, each once, in the order given, without the white space around them.
+
+        Raises:
+            ServiceError: ``InvalidArgument``.
+        """
+        return comma_list(self.get(name) or "")
 
 
 def _split(field: bytes) -> tuple[str, str]:

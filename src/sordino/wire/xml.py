@@ -133,6 +133,11 @@ def document(name: str, children: Sequence[Node]) -> bytes:
     return etree.tostring(root, encoding="UTF-8", xml_declaration=True)
 
 
+def known(children: "Mapping[str, Content | None]") -> "list[Node]":
+    """The children that have a value."""
+    return [(name, content) for name, content in children.items() if content is not None]
+
+
 def _fill(parent: etree._Element, content: Content) -> None:
     if isinstance(content, str | int):
         parent.text = _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", str(content)) or None
