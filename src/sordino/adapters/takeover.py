@@ -7,15 +7,15 @@ from typing import Final
 
 import procrastinate
 import structlog
+from psycopg.rows import DictRow
 
 from sordino.adapters.postgres.database import PostgresDatabase
-from sordino.adapters.postgres.session import unavailable_when_lost
-from sordino.adapters.tasks import EngineTasks
+from sordino.adapters.postgres.session import Connection, unavailable_when_lost
 from sordino.domain.ports import Clock, DatabaseUnavailableError
 
 log = structlog.get_logger(__name__)
 
-# A task is written with its job's row; a job younger than this may be between two states.
+# A task is written with the release of its job; a job younger than this may be between two states.
 YOUNG: Final = timedelta(seconds=30)
 BATCH: Final = 100
 
@@ -27,7 +27,7 @@ DELETE FROM procrastinate_jobs task
          SELECT FROM procrastinate_workers worker
           WHERE worker.id = task.worker_id
             AND worker.last_heartbeat >= now() - %(silence)s * interval '1 second')
-RETURNING task.args ->> 'job_id' AS job_id, task.priority
+RETURNING task.task_name, task.queue_name, task.priority, task.args
 """
 
 
@@ -63,17 +63,24 @@ class Takeover:
                 found = await connection.execute(TAKE_FROM_THE_DEAD, {"silence": self.silence})
                 rows = await found.fetchall()
                 for row in rows:
-                    await EngineTasks(self.app, connection).run_job(row["job_id"], row["priority"])
+                    await self._again(connection, row)
         if rows:
-            log.warning("took over the tasks of dead workers", jobs=[row["job_id"] for row in rows])
+            log.warning("took over the tasks of dead workers", tasks=[row["args"] for row in rows])
         return len(rows)
 
+    async def _again(self, connection: Connection, task: DictRow) -> None:
+        """Defer the task as it was: for a job, its release is still the one that may run."""
+        deferrer = self.app.configure_task(
+            task["task_name"], queue=task["queue_name"], priority=task["priority"], connection=connection
+        )
+        await deferrer.defer_async(**task["args"])
+
     async def from_nobody(self) -> int:
-        """Give jobs that wait or run without a task a new one; how many there were."""
+        """Give released jobs without a task a new one; how many there were."""
         async with self.database.transaction() as tx:
             jobs = await tx.jobs.unfinished_without_task(self.clock.now() - YOUNG, BATCH)
             for job in jobs:
-                await tx.tasks.run_job(job.job_id, job.level)
+                await tx.tasks.run_job(job.job_id, job.release)
         if jobs:
             log.warning("found jobs without a task", jobs=[job.job_id for job in jobs])
         return len(jobs)

@@ -1,7 +1,7 @@
 """The task engine: procrastinate over our PostgreSQL.
 
 A task is one row of the engine. It is deferred on the connection, so in the transaction, that writes our own rows, and
-it says no more than which job to run: everything else is the job's row.
+it says no more than which job to run, and of which release it is: everything else is the job's row.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class EngineTasks:
     app: procrastinate.App
     connection: psycopg.AsyncConnection[Any]
 
-    async def run_job(self, job_id: str, level: int) -> None:
-        """Defer the job; the engine takes higher priorities first, then the oldest."""
-        deferrer = self.app.configure_task(RUN_JOB, queue=MEDIA_QUEUE, priority=level, connection=self.connection)
-        await deferrer.defer_async(job_id=job_id)
+    async def run_job(self, job_id: str, release: int) -> None:
+        """Defer the job. All have one priority: going by levels, an account could keep the others from running."""
+        deferrer = self.app.configure_task(RUN_JOB, queue=MEDIA_QUEUE, connection=self.connection)
+        await deferrer.defer_async(job_id=job_id, release=release)

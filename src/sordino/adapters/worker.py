@@ -1,4 +1,4 @@
-"""A worker of the task engine: fetches a task, runs its job, settles the task; one at a time.
+"""A worker of the task engine: fetches a task, does it, settles it; one at a time.
 
 procrastinate's own worker loop is not used: it goes on working when its heartbeat has failed, so that others take its
 tasks for a dead worker's, and forgets a task whose new state it could not write. Here both end the session: the worker
@@ -6,7 +6,7 @@ comes back under a new number, and what the old number still holds is taken over
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +19,6 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job as Task
 from procrastinate.jobs import Status
 
-from sordino.adapters.tasks import MEDIA_QUEUE
 from sordino.domain.ports import Clock, DatabaseUnavailableError
 from sordino.jobs.pipeline import TryAgainError
 
@@ -33,6 +32,8 @@ STEADY_SECONDS: Final = 30.0
 BROKEN_SECONDS: Final = 60.0
 
 BEAT: Final = "UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = %s"
+# The row goes with the worker's own.
+TAKE_SLOT: Final = "INSERT INTO slots (worker_id) VALUES (%s)"
 
 
 class SessionLostError(Exception):
@@ -49,16 +50,22 @@ class EngineWorker:
 
     Attributes:
         app: the engine, open over a pool.
-        run_job: the pipeline.
+        queue: the engine's queue that it serves.
+        act: does a task, given its arguments.
         heartbeat: seconds between signs of life.
         silence: seconds without one after which a worker counts as dead.
+        free: called whenever it can take a task more than before: at the beginning, and after each task.
+        slot: whether jobs are released for it to run.
     """
 
     app: procrastinate.App
     clock: Clock
-    run_job: Callable[[str], Awaitable[None]]
+    queue: str
+    act: Callable[[Mapping[str, Any]], Awaitable[None]]
     heartbeat: float
     silence: float
+    free: Callable[[], None] = lambda: None
+    slot: bool = False
 
     async def run(self) -> None:
         """Work until cancelled; the job that runs then goes back to the queue."""
@@ -77,6 +84,9 @@ class EngineWorker:
         engine = self.app.job_manager
         await engine.prune_stalled_workers(self.silence)
         worker_id = await engine.register_worker()
+        if self.slot:
+            await self._execute(TAKE_SLOT, worker_id)
+        self.free()
         bell = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
@@ -107,8 +117,11 @@ class EngineWorker:
             last = loop.time()
 
     async def _sign_of_life(self, worker_id: int) -> bool:
+        return bool(await self._execute(BEAT, worker_id))
+
+    async def _execute(self, query: str, worker_id: int) -> int:
         async with _pool(self.app).connection() as connection:
-            return bool((await connection.execute(BEAT, [worker_id])).rowcount)
+            return int((await connection.execute(query, [worker_id])).rowcount)
 
     async def _listen(self, bell: asyncio.Event) -> None:
         """Ring when a task is deferred. Without it polling still finds tasks, so its failures are waited out."""
@@ -118,7 +131,7 @@ class EngineWorker:
 
         while True:
             try:
-                await self.app.job_manager.listen_for_jobs(on_notification=ring, queues=[MEDIA_QUEUE])
+                await self.app.job_manager.listen_for_jobs(on_notification=ring, queues=[self.queue])
             except LOST as error:
                 log.warning("cannot listen for new tasks", error=_cause(error))
             await asyncio.sleep(POLL_SECONDS)
@@ -126,16 +139,17 @@ class EngineWorker:
     async def _work(self, worker_id: int, bell: asyncio.Event) -> None:
         while True:
             bell.clear()
-            task = await self.app.job_manager.fetch_job(queues=[MEDIA_QUEUE], worker_id=worker_id)
+            task = await self.app.job_manager.fetch_job(queues=[self.queue], worker_id=worker_id)
             if task is not None:
                 await self._run(task)
+                self.free()
                 continue
             with suppress(TimeoutError):
                 await asyncio.wait_for(bell.wait(), POLL_SECONDS)
 
     async def _run(self, task: Task) -> None:
         try:
-            await self.run_job(str(task.task_kwargs["job_id"]))
+            await self.act(task.task_kwargs)
         except TryAgainError as again:
             await self._defer(task, again.seconds)
         except asyncio.CancelledError:
@@ -145,7 +159,7 @@ class EngineWorker:
             raise
         except Exception:
             # Neither this worker nor the tasks behind may suffer from a task that cannot even begin.
-            log.exception("task broke", job_id=task.task_kwargs["job_id"])
+            log.exception("task broke", task=task.task_kwargs)
             await self._defer(task, BROKEN_SECONDS)
         else:
             await self.app.job_manager.finish_job(task, status=Status.SUCCEEDED, delete_job=True)

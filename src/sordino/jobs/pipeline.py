@@ -28,6 +28,7 @@ from sordino.domain.ports import (
     Transaction,
 )
 from sordino.errors import ServiceError
+from sordino.jobs.callbacks import announce
 from sordino.storage.objects import ObjectStore, Upload
 
 log = structlog.get_logger(__name__)
@@ -77,8 +78,8 @@ class Pipeline:
     clock: Clock
     limits: Limits
 
-    async def run(self, job_id: str) -> None:
-        """Run a new attempt of the job; returns when the job has ended or needs no run.
+    async def run(self, job_id: str, release: int) -> None:
+        """Run a new attempt of the job if that release is its latest; returns when it has ended or needs no run.
 
         Raises:
             TryAgainError: the fault was ours; the job is back in the queue, or, while the database is away, still
@@ -87,7 +88,7 @@ class Pipeline:
             asyncio.CancelledError: the worker stops; the job is back in the queue.
         """
         async with self.database.transaction() as tx:
-            job = await tx.jobs.start(job_id, self.clock.now())
+            job = await tx.jobs.start(job_id, release, self.clock.now())
         if job is None:
             log.info("job needs no run", job_id=job_id)
             return
@@ -185,16 +186,24 @@ class Pipeline:
         info = replace(result.info, md5=stored.etag)
         outcome = Outcome(state=JobState.SUCCESS, message=result.note, media_info=info)
         async with self.database.transaction() as tx:
-            if not await tx.jobs.finish(job.job_id, job.attempt, outcome, self.clock.now()):
+            if not await self._end(tx, job, outcome):
                 raise SupersededError
             await _check_target(tx, job)
             await tx.objects.put(stored)
         log.info("job succeeded", seconds=result.info.duration, bytes=stored.size)
 
+    async def _end(self, tx: Transaction, job: Job, outcome: Outcome) -> bool:
+        """End the job and have that told; False when another attempt runs or has ended it."""
+        now = self.clock.now()
+        ended = await tx.jobs.finish(job.job_id, job.attempt, outcome, now)
+        if ended:
+            await announce(tx, job, now)
+        return ended
+
     async def _fail(self, job: Job, code: str, message: str) -> None:
         outcome = Outcome(state=JobState.FAILED, code=code, message=message)
         async with self.database.transaction() as tx:
-            written = await tx.jobs.finish(job.job_id, job.attempt, outcome, self.clock.now())
+            written = await self._end(tx, job, outcome)
         log.info("job failed" if written else "job was taken over by another attempt", code=code, message=message)
 
     async def _give_back(self, job: Job) -> bool:
@@ -226,8 +235,7 @@ class Pipeline:
             if faults is None:
                 return
             if faults >= self.limits.attempts:
-                outcome = _given_up(job, faults, fault)
-                await tx.jobs.finish(job.job_id, job.attempt, outcome, self.clock.now())
+                await self._end(tx, job, _given_up(job, faults, fault))
                 return
             await tx.jobs.requeue(job.job_id, job.attempt)
         raise TryAgainError(self.limits.retry_seconds * 2 ** (faults - 1)) from fault

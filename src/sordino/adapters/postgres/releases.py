@@ -1,0 +1,127 @@
+"""The hand-over of waiting jobs to the task engine, in PostgreSQL."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sordino.adapters.postgres.session import Connection
+from sordino.domain.ports import ReleasedJob
+from sordino.domain.release import Candidate, EngineLoad
+
+# The words of the conditions are those of the indexes jobs_waiting and jobs_released. Which jobs wait for their next
+# try the engine knows: their tasks are due later. NOT IN, as it is hashed: the tasks are read once.
+_LOAD: Final = """
+SELECT (SELECT count(*)
+          FROM slots JOIN procrastinate_workers AS worker ON worker.id = slots.worker_id
+         WHERE worker.last_heartbeat >= now() - %(silence)s * interval '1 second') AS slots,
+       (SELECT count(*)
+          FROM jobs
+         WHERE released AND state IN ('Submitted', 'Running')
+           AND job_id NOT IN (SELECT coalesce(args ->> 'job_id', '')
+                                FROM procrastinate_jobs
+                               WHERE task_name = 'run_job' AND status = 'todo' AND scheduled_at > now())) AS jobs,
+       EXISTS (SELECT FROM jobs WHERE state = 'Submitted' AND NOT released) AS waiting
+"""
+# A process that is stopped in its turn would keep all others waiting: the server ends its session.
+_TAKE_TURN: Final = """
+SELECT set_config('idle_in_transaction_session_timeout', '5s', true),
+       pg_advisory_xact_lock(hashtextextended('sordino releases of ' || current_schema(), 0))
+"""
+# `busy` hops from queue to queue over the index, whatever lies between. Of each account as many queues as there is room
+# are enough: one that comes after so many others in its own account is never reached.
+_CANDIDATES: Final = """
+WITH RECURSIVE busy AS (
+    SELECT min(queue_id) AS queue_id FROM jobs WHERE state = 'Submitted' AND NOT released
+    UNION ALL
+    SELECT (SELECT min(jobs.queue_id)
+              FROM jobs
+             WHERE state = 'Submitted' AND NOT released AND jobs.queue_id > busy.queue_id)
+      FROM busy
+     WHERE busy.queue_id IS NOT NULL),
+engine AS MATERIALIZED (
+    SELECT queue_id, bucket, count(*) AS held
+      FROM jobs
+     WHERE released AND state IN ('Submitted', 'Running')
+     GROUP BY queue_id, bucket),
+accounts AS MATERIALIZED (
+    SELECT buckets.appid, sum(held)::bigint AS held
+      FROM engine JOIN buckets ON buckets.name = engine.bucket
+     GROUP BY buckets.appid),
+ready AS (
+    SELECT buckets.appid AS account, busy.queue_id, coalesce(accounts.held, 0) AS held_by_account,
+           coalesce(engine.held, 0) AS held,
+           least(%(room)s, coalesce(queues.max_concurrent, %(max_concurrent)s) - coalesce(engine.held, 0)) AS allowed
+      FROM busy
+      JOIN queues USING (queue_id)
+      JOIN buckets ON buckets.name = queues.bucket
+      LEFT JOIN engine USING (queue_id)
+      LEFT JOIN accounts USING (appid)
+     WHERE queues.state = 'Active'),
+placed AS (
+    SELECT ready.*, head.created_at AS head_at,
+           row_number() OVER (PARTITION BY account ORDER BY held, head.created_at, queue_id COLLATE "C") AS place
+      FROM ready
+     CROSS JOIN LATERAL (
+           SELECT created_at
+             FROM jobs
+            WHERE jobs.queue_id = ready.queue_id AND state = 'Submitted' AND NOT released
+            ORDER BY level DESC, created_at, job_id
+            LIMIT 1) AS head
+     WHERE allowed > 0)
+SELECT account, queue_id, held_by_account, held, head_at,
+       (SELECT count(*)
+          FROM (SELECT FROM jobs
+                 WHERE jobs.queue_id = placed.queue_id AND state = 'Submitted' AND NOT released
+                 LIMIT placed.allowed) AS waiting) AS available
+  FROM placed
+ WHERE place <= %(room)s
+"""
+# Rows that others hold are passed over, so that a pass waits for nobody and is no deadlock.
+_RELEASE: Final = """
+UPDATE jobs
+   SET released = true, release = release + 1
+ WHERE job_id IN (
+         SELECT next.job_id
+           FROM unnest(%(queue_ids)s::text[], %(counts)s::integer[]) AS share (queue_id, count)
+          CROSS JOIN LATERAL (
+                SELECT job_id
+                  FROM jobs
+                 WHERE jobs.queue_id = share.queue_id AND state = 'Submitted' AND NOT released
+                 ORDER BY level DESC, created_at, job_id
+                 LIMIT share.count
+                   FOR UPDATE SKIP LOCKED) AS next)
+RETURNING job_id, release, level, created_at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresReleases:
+    """``ports.Releases`` over one connection."""
+
+    connection: Connection
+
+    async def load(self, silence: float) -> EngineLoad:
+        """How busy the engine is; workers without a sign of life for ``silence`` seconds count as dead."""
+        row = await (await self.connection.execute(_LOAD, {"silence": silence})).fetchone()
+        assert row is not None
+        return EngineLoad(**row)
+
+    async def take_turn(self) -> None:
+        """Wait until no other transaction has its turn, and keep it until this one ends."""
+        await self.connection.execute(_TAKE_TURN)
+
+    async def candidates(self, room: int, max_concurrent: int) -> Sequence[Candidate]:
+        """The queues that can give some of ``room`` jobs; ``max_concurrent`` holds for those without a limit."""
+        found = await self.connection.execute(_CANDIDATES, {"room": room, "max_concurrent": max_concurrent})
+        return [Candidate(**row) for row in await found.fetchall()]
+
+    async def release(self, shares: Mapping[str, int]) -> Sequence[ReleasedJob]:
+        """Mark so many waiting jobs of each queue as released, the highest level first, then the oldest; which.
+
+        Jobs that another transaction is changing are passed over.
+        """
+        changed = await self.connection.execute(
+            _RELEASE, {"queue_ids": list(shares.keys()), "counts": list(shares.values())}
+        )
+        rows = sorted(await changed.fetchall(), key=lambda row: (-row["level"], row["created_at"], row["job_id"]))
+        return [ReleasedJob(job_id=row["job_id"], release=row["release"]) for row in rows]

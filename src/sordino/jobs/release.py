@@ -1,0 +1,68 @@
+"""Release: hand waiting jobs to the task engine, as many as its workers can soon run."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from sordino.domain.ports import Database, DatabaseUnavailableError
+from sordino.domain.release import shares
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Releaser:
+    """Makes passes; any number of processes may do so side by side.
+
+    Attributes:
+        silence: seconds without a sign of life after which a worker counts as dead.
+        max_concurrent: jobs of a queue in the engine at most, if the queue says nothing else.
+        interval: seconds between two passes at most. A pass follows every change that may let a job go; this one finds
+            what a process that died between the two has left.
+    """
+
+    database: Database
+    silence: float
+    max_concurrent: int
+    interval: float
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def poke(self) -> None:
+        """Ask for a pass that sees what is committed by now; passes asked for meanwhile become one."""
+        self.bell.set()
+
+    async def run(self) -> None:
+        """Make passes until cancelled; nothing else ends it."""
+        while True:
+            self.bell.clear()
+            try:
+                await self()
+            except DatabaseUnavailableError as error:
+                log.warning("release put off", error=str(error))
+            except Exception:
+                # Without passes no job would run any more.
+                log.exception("release broke off")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.bell.wait(), self.interval)
+
+    async def __call__(self) -> int:
+        """Make one pass; how many jobs it handed over.
+
+        Raises:
+            DatabaseUnavailableError: nothing was handed over, or what was is not known to be.
+        """
+        async with self.database.transaction() as tx:
+            # Whoever makes room later asks for a pass of its own, so a look is enough when there is none.
+            if not (await tx.releases.load(self.silence)).room:
+                return 0
+            await tx.releases.take_turn()
+            if not (room := (await tx.releases.load(self.silence)).room):
+                return 0
+            given = shares(room, await tx.releases.candidates(room, self.max_concurrent))
+            jobs = await tx.releases.release(given)
+            for job in jobs:
+                await tx.tasks.run_job(job.job_id, job.release)
+        log.debug("released jobs", jobs=len(jobs))
+        return len(jobs)
