@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import procrastinate
 
@@ -14,7 +15,7 @@ from sordino.adapters.media import ProcessMedia
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.migrate import migrate
 from sordino.adapters.takeover import Takeover
-from sordino.adapters.tasks import EngineTasks, engine
+from sordino.adapters.tasks import MEDIA_QUEUE, EngineTasks, engine, run_job
 from sordino.adapters.worker import EngineWorker
 from sordino.api.app import Application
 from sordino.api.call import Services
@@ -22,16 +23,20 @@ from sordino.domain.identity import AccessKey
 from sordino.domain.ports import Blobs
 from sordino.jobs.manage import ManageJobs
 from sordino.jobs.pipeline import Limits, Pipeline
+from sordino.jobs.queues import Queues
+from sordino.jobs.release import Releaser
 from sordino.jobs.submit import Submit
+from sordino.jobs.templates import Templates
 from sordino.settings import Settings
 from sordino.storage.accounts import ensure_root
+from sordino.storage.bindings import Bindings
 from sordino.storage.buckets import BucketStore
 from sordino.storage.objects import ObjectStore
 from sordino.storage.sweep import Sweep
-from sordino.wire.ids import new_job_id, new_queue_id
+from sordino.wire.ids import new_job_id, new_queue_id, new_template_id
 
-# One for the job, one for each of heartbeat, takeover and sweep; they need one only now and then.
-WORKER_CONNECTIONS = 4
+# One for the job, one for each of heartbeat, takeover, sweep and release; they need one only now and then.
+WORKER_CONNECTIONS = 5
 
 
 class NoDatabaseError(Exception):
@@ -54,6 +59,7 @@ class Worker:
     engine: EngineWorker
     takeover: Takeover
     sweep: Sweep
+    releaser: Releaser
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -61,6 +67,7 @@ class Worker:
             group.create_task(self.engine.run())
             group.create_task(self.takeover.run())
             group.create_task(self.sweep.run())
+            group.create_task(self.releaser.run())
 
 
 def database_url(settings: Settings) -> str:
@@ -102,17 +109,42 @@ async def prepare(settings: Settings, keep: Callable[[AccessKey], None]) -> Acce
 async def open_application(settings: Settings) -> AsyncIterator[Application]:
     """The HTTP half."""
     clock = SystemClock()
-    async with open_foundation(settings) as base:
+    async with open_foundation(settings) as base, _releasing(_releaser(settings, base.database)) as releaser:
         yield Application(
             Services(
                 settings=settings,
                 models=denoisers.names(),
                 database=base.database,
                 clock=clock,
-                buckets=BucketStore(database=base.database, clock=clock, new_queue_id=new_queue_id),
+                buckets=BucketStore(
+                    database=base.database,
+                    clock=clock,
+                    new_queue_id=new_queue_id,
+                    bind_on_create=settings.bind_on_create,
+                ),
                 objects=ObjectStore(database=base.database, blobs=base.blobs, clock=clock),
-                submit=Submit(database=base.database, clock=clock, new_job_id=new_job_id),
-                jobs=ManageJobs(database=base.database),
+                submit=Submit(
+                    database=base.database,
+                    clock=clock,
+                    new_job_id=new_job_id,
+                    max_size=settings.queue_max_size,
+                    poke=releaser.poke,
+                ),
+                jobs=ManageJobs(database=base.database, clock=clock, poke=releaser.poke),
+                queues=Queues(
+                    database=base.database,
+                    clock=clock,
+                    new_queue_id=new_queue_id,
+                    max_queues=settings.max_queues,
+                    poke=releaser.poke,
+                ),
+                templates=Templates(
+                    database=base.database,
+                    clock=clock,
+                    new_template_id=new_template_id,
+                    limit=settings.max_templates,
+                ),
+                bindings=Bindings(database=base.database, clock=clock, new_queue_id=new_queue_id),
             )
         )
 
@@ -141,14 +173,40 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
                 retry_seconds=settings.job_retry_seconds,
             ),
         )
+        releaser = _releaser(settings, base.database)
         yield Worker(
             engine=EngineWorker(
                 app=base.app,
                 clock=clock,
-                run_job=pipeline.run,
+                queue=MEDIA_QUEUE,
+                act=partial(run_job, pipeline.run),
                 heartbeat=settings.heartbeat_seconds,
                 silence=settings.stalled_seconds,
+                free=releaser.poke,
+                slot=True,
             ),
             takeover=Takeover(app=base.app, database=base.database, clock=clock, silence=settings.stalled_seconds),
             sweep=Sweep(database=base.database, blobs=base.blobs, clock=clock),
+            releaser=releaser,
         )
+
+
+def _releaser(settings: Settings, database: PostgresDatabase) -> Releaser:
+    return Releaser(
+        database=database,
+        silence=settings.stalled_seconds,
+        max_concurrent=settings.queue_max_concurrent,
+        interval=settings.release_seconds,
+    )
+
+
+@asynccontextmanager
+async def _releasing(releaser: Releaser) -> AsyncIterator[Releaser]:
+    """Make passes while the block runs."""
+    task = asyncio.create_task(releaser.run())
+    try:
+        yield releaser
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

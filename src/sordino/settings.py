@@ -12,10 +12,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sordino.audio.order import DEFAULT_DENOISER
 from sordino.denoisers import names
 from sordino.domain.bucket import split_bucket
+from sordino.domain.callback_url import Allowed
+from sordino.domain.queue import MAX_LIMIT
 
 PREFIX: Final = "SORDINO_"
 
-SECRETS: Final = frozenset({"database_url", "blobs_url"})
+SECRETS: Final = frozenset({"database_url", "blobs_url", "callback_secret"})
 """Settings that may hold a password: no message shows their value."""
 
 BEATS_OF_SILENCE: Final = 3
@@ -23,6 +25,10 @@ BEATS_OF_SILENCE: Final = 3
 
 # Of the root key's file, which is made to be read into a shell.
 _ROOT_KEY: Final = frozenset({"SORDINO_APPID", "SORDINO_UIN", "SORDINO_SECRET_ID", "SORDINO_SECRET_KEY"})
+TLS: Final = "tls"
+SERVER_CERTIFICATE: Final = "server.pem"
+SERVER_KEY: Final = "server-key.pem"
+
 _TESTS: Final = "SORDINO_TEST_"
 _STORES: Final = frozenset({"local", "s3", "azure", "gcs"})
 
@@ -51,6 +57,21 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
+    tls_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port the API listens on for HTTPS, beside the other; 0 takes a free one. Empty: no TLS.",
+    )
+    tls_host: str | None = Field(None, description="Address of the TLS port. Empty: that of `SORDINO_HOST`.")
+    tls_certificate: Path | None = Field(
+        None,
+        description="PEM file with the certificate, then those of who signed it. Empty: `tls/server.pem` in the data directory, as `sordino admin tls` makes it.",
+    )
+    tls_key: Path | None = Field(
+        None,
+        description="PEM file with its private key, without a passphrase. Empty: the file of `SORDINO_TLS_CERTIFICATE`, or `tls/server-key.pem` in the data directory.",
+    )
     database_url: SecretStr | None = Field(
         None,
         description="PostgreSQL server to use, `postgresql://user:password@host:port/database`. Empty: the embedded one.",
@@ -59,7 +80,7 @@ class Settings(BaseSettings):
         "sordino", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="PostgreSQL schema that holds the tables."
     )
     database_connections: PositiveInt = Field(
-        8, description="Connections to the database that the API holds at most; a worker holds up to 5."
+        8, description="Connections to the database that the API holds at most; a worker holds up to 6."
     )
     blobs_url: str | None = Field(
         None,
@@ -81,6 +102,18 @@ class Settings(BaseSettings):
         default=True,
         description="Take `/jobs`, `/template`, `/asrqueue` ... for CI calls on COS hosts too (the Python SDK's IP mode needs it); objects of these keys then cannot be reached through such a host.",
     )
+    bind_on_create: bool = Field(
+        default=True,
+        description="Open the speech, AI and media services on every new bucket; when off, jobs need `POST /asrbucket` first.",
+    )
+    queue_max_size: int = Field(
+        10000, ge=1, le=MAX_LIMIT, description="Jobs that may wait in a queue that has no limit of its own."
+    )
+    queue_max_concurrent: int = Field(
+        10, ge=1, le=MAX_LIMIT, description="Jobs of a queue that has no limit of its own that may run at a time."
+    )
+    max_queues: PositiveInt = Field(10, description="Queues that a bucket may have, the default one included.")
+    max_templates: PositiveInt = Field(200, description="Templates that a bucket may have.")
     max_input_bytes: PositiveInt = Field(10 * 1024**2, description="Largest input object of a job, bytes.")
     max_input_seconds: PositiveFloat = Field(6 * 3600, description="Longest audio a job decodes, seconds.")
     max_object_bytes: PositiveInt = Field(5 * 1024**3, description="Largest object of one upload, bytes.")
@@ -99,6 +132,25 @@ class Settings(BaseSettings):
         description="Silence after which a worker counts as dead and its job goes to another, seconds; at least 3 heartbeats.",
     )
     clock_skew_seconds: int = Field(300, ge=0, description="How far a client's clock may be ahead of ours, seconds.")
+    callback_timeout_seconds: PositiveFloat = Field(
+        5.0, le=60, description="How long a receiver of a callback may take to answer, seconds."
+    )
+    callback_retry_seconds: int = Field(
+        24 * 3600,
+        ge=0,
+        description="How long after a job's end its callback is tried again while it fails, seconds; 0: not at all.",
+    )
+    callback_allow: str = Field(
+        "",
+        description="What callbacks may call beside the internet: a comma list of networks, hosts and ends of hosts, such as `10.0.0.0/8, hooks.internal, .corp.example`.",
+    )
+    callback_secret: SecretStr | None = Field(
+        None, description="Key that callbacks are signed with (HMAC-SHA256). Empty: they are not signed."
+    )
+    release_seconds: PositiveFloat = Field(
+        1.0,
+        description="How often a process looks for waiting jobs that may run, seconds; each change that lets one run is followed by a look of its own.",
+    )
     denoiser: str = Field(
         DEFAULT_DENOISER,
         description="Engine of jobs that name none in `Model`: the name of any that is installed; a wrong one stops the program with the list of them. `off` removes nothing.",
@@ -113,6 +165,13 @@ class Settings(BaseSettings):
         "auto", description="`text`, `json`, or `auto`: text on a terminal, JSON otherwise."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    @field_validator("tls_key")
+    @classmethod
+    def _has_a_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("tls_certificate") is None:
+            raise ValueError("set SORDINO_TLS_CERTIFICATE, too: a key is of use with its certificate only")
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -158,6 +217,12 @@ class Settings(BaseSettings):
             raise ValueError(f"must be at least {BEATS_OF_SILENCE} x SORDINO_HEARTBEAT_SECONDS, which is {heartbeat:g}")
         return value
 
+    @field_validator("callback_allow")
+    @classmethod
+    def _is_a_list_of_networks_and_hosts(cls, value: str) -> str:
+        Allowed.parse(value)
+        return value
+
     @field_validator("denoiser")
     @classmethod
     def _is_installed(cls, value: str) -> str:
@@ -169,6 +234,14 @@ class Settings(BaseSettings):
     def blobs(self) -> str:
         """The blob store's URL, with the default filled in."""
         return self.blobs_url or (self.data.absolute() / "blobs").as_uri()
+
+    @property
+    def tls_files(self) -> tuple[Path, Path]:
+        """The certificate's file and its key's, with the defaults filled in."""
+        if self.tls_certificate is not None:
+            return self.tls_certificate, self.tls_key or self.tls_certificate
+        directory = self.data.absolute() / TLS
+        return directory / SERVER_CERTIFICATE, directory / SERVER_KEY
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:

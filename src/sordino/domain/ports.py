@@ -3,17 +3,20 @@
 Every port has its adapters in ``sordino.adapters`` and one contract suite in tests/contract.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
 from sordino.domain.bucket import Bucket, Listing, StoredObject
+from sordino.domain.callback import CallbackFormat
+from sordino.domain.delivery import Callback, Delivery, DeliveryState, DueDelivery, LoggedDelivery, Receipt
 from sordino.domain.identity import AccessKey
 from sordino.domain.job import Job, JobCursor, JobFilter, MediaInfo, NoiseReduction, Order, Outcome
 from sordino.domain.page import Page, Paged
 from sordino.domain.queue import Queue, QueueState
+from sordino.domain.release import Candidate, EngineLoad
 from sordino.domain.service import Binding, BindingFilter, ServiceKind
 from sordino.domain.template import Template
 
@@ -73,7 +76,7 @@ class Bindings(Protocol):
         ...
 
     async def close(self, bucket: str, kind: ServiceKind) -> bool:
-        """Close a service; False when it is not open."""
+        """Close a service; False when it is not open. Speech must have no queues any more."""
         ...
 
     async def is_open(self, bucket: str, kind: ServiceKind) -> bool:
@@ -88,8 +91,15 @@ class Bindings(Protocol):
 class Queues(Protocol):
     """The queues of buckets."""
 
+    async def alone(self, bucket: str) -> None:
+        """Keep others from holding, changing, adding or removing queues of the bucket until the transaction ends.
+
+        It comes before whatever else the transaction locks, as do ``held`` and ``locked``.
+        """
+        ...
+
     async def add(self, queue: Queue) -> None:
-        """Create a queue."""
+        """Create a queue; the speech service of its bucket is open."""
         ...
 
     async def count(self, bucket: str) -> int:
@@ -103,8 +113,12 @@ class Queues(Protocol):
         """
         ...
 
-    async def locked(self, bucket: str, queue_id: str) -> Queue | None:
-        """The queue, or None, for this transaction alone to change or remove."""
+    async def locked(self, bucket: str, queue_id: str | None) -> Queue | None:
+        """The queue, or the default one, for this transaction alone to change or remove; or None."""
+        ...
+
+    async def fill(self, queue_id: str) -> None:
+        """Let no other transaction that says so, too, go on until this one ends."""
         ...
 
     async def find(self, bucket: str, queue_ids: Sequence[str]) -> Sequence[Queue]:
@@ -123,6 +137,10 @@ class Queues(Protocol):
         """Delete a queue; its jobs, which have ended, stay."""
         ...
 
+    async def clear(self, bucket: str) -> None:
+        """Delete every queue of the bucket; their jobs, which have ended, stay."""
+        ...
+
 
 class Templates(Protocol):
     """The templates of buckets."""
@@ -132,7 +150,7 @@ class Templates(Protocol):
         ...
 
     async def count(self, bucket: str) -> int:
-        """How many templates the bucket has; no other transaction adds one to it until this one ends."""
+        """How many templates the bucket has; no other transaction adds or renames one until this one ends."""
         ...
 
     async def find(self, bucket: str, template_ids: Sequence[str]) -> Sequence[Template]:
@@ -231,10 +249,10 @@ class Jobs(Protocol):
         """Let the paused jobs of a queue wait again, in their old order; how many there were."""
         ...
 
-    async def start(self, job_id: str, at: datetime) -> Job | None:
-        """Begin a new attempt: state Running, attempt + 1, progress 0.
+    async def start(self, job_id: str, release: int, at: datetime) -> Job | None:
+        """Begin a new attempt of a job's latest release: state Running, attempt + 1, progress 0.
 
-        None when the job may not run (terminal, paused or unknown).
+        None when it may not run: it has ended, waits, is unknown, or was released again since.
         """
         ...
 
@@ -243,7 +261,10 @@ class Jobs(Protocol):
         ...
 
     async def requeue(self, job_id: str, attempt: int) -> bool:
-        """Put a running attempt back to Submitted, without a start time; False when it is no longer the one running."""
+        """Put a running attempt back to Submitted, without a start time; False when it is no longer the one running.
+
+        It stays released: its task runs it again.
+        """
         ...
 
     async def fault(self, job_id: str, attempt: int) -> int | None:
@@ -255,15 +276,89 @@ class Jobs(Protocol):
         ...
 
     async def unfinished_without_task(self, before: datetime, limit: int) -> Sequence[Job]:
-        """Up to ``limit`` jobs created before ``before``, oldest first, that should run and that no task would run."""
+        """Up to ``limit`` released jobs created before ``before``, oldest first, that no task would run."""
+        ...
+
+
+class Deliveries(Protocol):
+    """Ends of jobs on their way to URLs."""
+
+    async def add(self, job_id: str, url: str, form: CallbackFormat, at: datetime) -> None:
+        """Have the end of a job told, from ``at`` on; ``url`` is http or https and has a host."""
+        ...
+
+    async def take(self, at: datetime, *, until: datetime, limit: int, per_host: int) -> Sequence[DueDelivery]:
+        """Begin the next try of up to ``limit`` deliveries that are due at ``at``, those of each host in their order.
+
+        Nobody else takes them until ``until``, when a try that was not settled counts as lost. At most ``per_host``
+        tries are under way to one host, or a few more when several ask at once.
+        """
+        ...
+
+    async def settle(
+        self,
+        delivery: Delivery,
+        outcome: Receipt | str,
+        *,
+        milliseconds: int,
+        state: DeliveryState,
+        next_at: datetime | None = None,
+    ) -> bool:
+        """Note how the try ``delivery.attempts`` ended, and what becomes of the delivery.
+
+        Args:
+            delivery: as it was taken.
+            outcome: the reply, or why there was none.
+            milliseconds: how long the try took.
+            state: of the delivery now.
+            next_at: when its next try is due, if it waits.
+
+        Returns:
+            False when the try counted as lost already: the delivery is then another's, and stays as it is.
+        """
+        ...
+
+    async def of_job(self, job_id: str) -> Sequence[LoggedDelivery]:
+        """The latest deliveries of a job, the last one first, each with its latest tries."""
         ...
 
 
 class Tasks(Protocol):
     """The task engine's door: what is deferred here is committed with the rows of the same transaction."""
 
-    async def run_job(self, job_id: str, level: int) -> None:
-        """Have some worker run the job; higher ``level`` first."""
+    async def run_job(self, job_id: str, release: int) -> None:
+        """Have some worker run the job if that release is still its latest; the tasks that were first go first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasedJob:
+    """A job that has just been released, and which of its releases this is."""
+
+    job_id: str
+    release: int
+
+
+class Releases(Protocol):
+    """The hand-over of waiting jobs to the task engine."""
+
+    async def load(self, silence: float) -> EngineLoad:
+        """How busy the engine is; workers without a sign of life for ``silence`` seconds count as dead."""
+        ...
+
+    async def take_turn(self) -> None:
+        """Wait until no other transaction has its turn, and keep it until this one ends."""
+        ...
+
+    async def candidates(self, room: int, max_concurrent: int) -> Sequence[Candidate]:
+        """The queues that can give some of ``room`` jobs; ``max_concurrent`` holds for those without a limit."""
+        ...
+
+    async def release(self, shares: Mapping[str, int]) -> Sequence[ReleasedJob]:
+        """Mark so many waiting jobs of each queue as released, the highest level first, then the oldest; which.
+
+        Jobs that another transaction is changing are passed over.
+        """
         ...
 
 
@@ -306,8 +401,18 @@ class Transaction(Protocol):
         ...
 
     @property
+    def deliveries(self) -> Deliveries:
+        """Callbacks on their way."""
+        ...
+
+    @property
     def tasks(self) -> Tasks:
         """The task engine."""
+        ...
+
+    @property
+    def releases(self) -> Releases:
+        """The hand-over to it."""
         ...
 
 
@@ -406,5 +511,21 @@ class Media(Protocol):
 
         Raises:
             MediaFailedError: the input cannot be processed; trying again would not help.
+        """
+        ...
+
+
+class CallbackFailedError(Exception):
+    """The receiver gave no reply, or may not be called; the message says why."""
+
+
+class Callbacks(Protocol):
+    """The way to the receivers of callbacks."""
+
+    async def send(self, callback: Callback) -> Receipt:
+        """Send a callback, once.
+
+        Raises:
+            CallbackFailedError: there was no reply in time, or the receiver may not be called.
         """
         ...

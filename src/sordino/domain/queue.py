@@ -9,6 +9,9 @@ from sordino.domain.callback import NotifyConfig
 MAX_QUEUE_NAME = 128
 DEFAULT_QUEUE_NAME = "queue-speech"
 
+MAX_LIMIT = 10**9
+"""What the limits of a queue may be at most."""
+
 
 class QueueState(StrEnum):
     """Whether the queue hands out work."""
@@ -33,8 +36,8 @@ class Queue:
     Attributes:
         is_default: whether jobs that name no queue wait here; one queue of a bucket is, as long as its speech service
             is open.
-        max_size: most jobs that may wait; None: the server's setting.
-        max_concurrent: most jobs that may run at a time; None: the server's setting.
+        max_size: most jobs that may wait, 1 to ``MAX_LIMIT``; None: the server's setting.
+        max_concurrent: most jobs that may run at a time, 1 to ``MAX_LIMIT``; None: the server's setting.
     """
 
     queue_id: str

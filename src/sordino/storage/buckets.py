@@ -1,4 +1,4 @@
-"""Buckets: create with their speech queue, look up, list, delete."""
+"""Buckets: create, look up, list, delete."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from sordino import errors
 from sordino.domain.bucket import Bucket, split_bucket
 from sordino.domain.identity import Account
-from sordino.domain.ports import Clock, Database
-from sordino.domain.queue import Queue
-
-SPEECH_QUEUE = "queue-speech"
+from sordino.domain.ports import Clock, Database, Transaction
+from sordino.domain.service import ServiceKind
+from sordino.storage.bindings import add_default_queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketStore:
-    """The bucket use cases over a database."""
+    """The bucket use cases over a database; ``bind_on_create``: every service is open on a new bucket."""
 
     database: Database
     clock: Clock
     new_queue_id: Callable[[], str]
+    bind_on_create: bool
 
     async def create(self, name: str, region: str, owner: Account) -> Bucket:
-        """Create a bucket of ``owner`` with its speech queue.
+        """Create a bucket of ``owner``.
 
         Raises:
             ServiceError: InvalidBucketName, AccessDenied (another account's APPID), BucketAlreadyOwnedByYou,
@@ -32,16 +32,22 @@ class BucketStore:
             raise errors.INVALID_BUCKET_NAME()
         if parts[1] != owner.appid:
             raise errors.ACCESS_DENIED(f"Your APPID is {owner.appid}: name the bucket {parts[0]}-{owner.appid}.")
-        now = self.clock.now()
-        bucket = Bucket(name=name, region=region, appid=owner.appid, created_at=now)
-        queue = Queue(queue_id=self.new_queue_id(), bucket=name, name=SPEECH_QUEUE, created_at=now, updated_at=now)
+        bucket = Bucket(name=name, region=region, appid=owner.appid, created_at=self.clock.now())
         async with self.database.transaction() as tx:
-            if await tx.buckets.add(bucket, queue):
+            if await tx.buckets.add(bucket):
+                if self.bind_on_create:
+                    await self._bind(tx, bucket)
                 return bucket
             existing = await tx.buckets.get(name)
         if existing is None or existing.appid == owner.appid:
             raise errors.BUCKET_ALREADY_OWNED_BY_YOU()
         raise errors.BUCKET_ALREADY_EXISTS()
+
+    async def _bind(self, tx: Transaction, bucket: Bucket) -> None:
+        """Open every service. Nobody sees the bucket yet, so nobody has to be kept out."""
+        for kind in ServiceKind:
+            await tx.bindings.open(bucket.name, kind, bucket.created_at, automatic=True)
+        await add_default_queue(tx, bucket.name, self.new_queue_id, bucket.created_at)
 
     async def get(self, name: str) -> Bucket:
         """The bucket of that name.

@@ -18,6 +18,11 @@ def new_queue_id() -> str:
     return "p" + uuid.uuid4().hex
 
 
+def new_template_id() -> str:
+    """``t1`` and 32 hex digits of a UUIDv4."""
+    return "t1" + uuid.uuid4().hex
+
+
 def new_request_id(now: datetime) -> str:
     """Base64 of ``<unix seconds>_<random>_<random>_<random>``, all in hex.
 

@@ -1,39 +1,31 @@
-"""Buckets and their queues in PostgreSQL."""
+"""Buckets in PostgreSQL."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from psycopg.rows import DictRow
-
+from sordino.adapters.postgres.queues import PostgresQueues
 from sordino.adapters.postgres.session import Connection
 from sordino.domain.bucket import Bucket
 from sordino.domain.job import JobState
-from sordino.domain.queue import Queue, QueueState
 
 _ADD_BUCKET: Final = """
 INSERT INTO buckets (name, region, appid, created_at) VALUES (%(name)s, %(region)s, %(appid)s, %(created_at)s)
     ON CONFLICT (name) DO NOTHING
 """
-_ADD_QUEUE: Final = """
-INSERT INTO queues (queue_id, bucket, name, state, created_at, updated_at)
-VALUES (%(queue_id)s, %(bucket)s, %(name)s, %(state)s, %(created_at)s, %(updated_at)s)
-"""
 _GET: Final = "SELECT name, region, appid, created_at FROM buckets WHERE name = %(name)s"
 _LIST: Final = "SELECT name, region, appid, created_at FROM buckets WHERE appid = %(appid)s ORDER BY name"
-_QUEUE: Final = """
-SELECT queue_id, bucket, name, state, created_at, updated_at FROM queues WHERE bucket = %(bucket)s
-"""
-# Excludes who is adding an object or, through the queue, a job: both hold the row they refer to until they commit.
-_LOCK_BUCKET: Final = "SELECT FROM buckets WHERE name = %(name)s FOR UPDATE"
-_LOCK_QUEUE: Final = "SELECT FROM queues WHERE bucket = %(name)s FOR UPDATE"
+# Excludes who is adding an object, a service, a template or a job: all hold the row they refer to until they commit.
+_LOCK: Final = "SELECT FROM buckets WHERE name = %(name)s FOR UPDATE"
 _IN_USE: Final = """
 SELECT EXISTS (SELECT FROM objects WHERE bucket = %(name)s)
     OR EXISTS (SELECT FROM jobs WHERE bucket = %(name)s AND state = ANY(%(unfinished)s)) AS in_use
 """
 _REMOVE: Final = (
     "DELETE FROM jobs WHERE bucket = %(name)s",
+    "DELETE FROM templates WHERE bucket = %(name)s",
     "DELETE FROM queues WHERE bucket = %(name)s",
+    "DELETE FROM services WHERE bucket = %(name)s",
     "DELETE FROM buckets WHERE name = %(name)s",
 )
 _UNFINISHED: Final = [state.value for state in JobState if not state.terminal]
@@ -45,8 +37,8 @@ class PostgresBuckets:
 
     connection: Connection
 
-    async def add(self, bucket: Bucket, queue: Queue) -> bool:
-        """Create the bucket with its speech queue; False when the name is taken."""
+    async def add(self, bucket: Bucket) -> bool:
+        """Create the bucket; False when the name is taken."""
         added = await self.connection.execute(
             _ADD_BUCKET,
             {
@@ -56,20 +48,7 @@ class PostgresBuckets:
                 "created_at": bucket.created_at,
             },
         )
-        if added.rowcount == 0:
-            return False
-        await self.connection.execute(
-            _ADD_QUEUE,
-            {
-                "queue_id": queue.queue_id,
-                "bucket": queue.bucket,
-                "name": queue.name,
-                "state": queue.state.value,
-                "created_at": queue.created_at,
-                "updated_at": queue.updated_at,
-            },
-        )
-        return True
+        return added.rowcount > 0
 
     async def get(self, name: str) -> Bucket | None:
         """The bucket of that full name, or None."""
@@ -82,24 +61,16 @@ class PostgresBuckets:
         return [Bucket(**row) for row in rows]
 
     async def remove(self, name: str) -> bool:
-        """Delete the bucket, its queue and its finished jobs; False when it still holds objects or unfinished jobs.
+        """Delete the bucket with its services, queues, templates and finished jobs.
 
-        True also when there is no such bucket (any more): of two that remove it, neither is told that it is in use.
+        False when it still holds objects or unfinished jobs. True also when there is no such bucket (any more): of two
+        that remove it, neither is told that it is in use.
         """
-        for lock in (_LOCK_BUCKET, _LOCK_QUEUE):
-            await self.connection.execute(lock, {"name": name})
+        await PostgresQueues(self.connection).alone(name)
+        await self.connection.execute(_LOCK, {"name": name})
         row = await (await self.connection.execute(_IN_USE, {"name": name, "unfinished": _UNFINISHED})).fetchone()
         if row is None or row["in_use"]:
             return False
         for removal in _REMOVE:
             await self.connection.execute(removal, {"name": name})
         return True
-
-    async def queue(self, bucket: str) -> Queue | None:
-        """The speech queue of the bucket, or None."""
-        row = await (await self.connection.execute(_QUEUE, {"bucket": bucket})).fetchone()
-        return _queue(row) if row else None
-
-
-def _queue(row: DictRow) -> Queue:
-    return Queue(**{**row, "state": QueueState(row["state"])})

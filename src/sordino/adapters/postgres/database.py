@@ -10,12 +10,17 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from sordino.adapters.postgres.bindings import PostgresBindings
 from sordino.adapters.postgres.buckets import PostgresBuckets
+from sordino.adapters.postgres.deliveries import PostgresDeliveries
 from sordino.adapters.postgres.identities import PostgresIdentities
 from sordino.adapters.postgres.jobs import PostgresJobs
 from sordino.adapters.postgres.migrate import is_current
 from sordino.adapters.postgres.objects import PostgresObjects
+from sordino.adapters.postgres.queues import PostgresQueues
+from sordino.adapters.postgres.releases import PostgresReleases
 from sordino.adapters.postgres.session import Connection, conninfo, unavailable_when_lost
+from sordino.adapters.postgres.templates import PostgresTemplates
 from sordino.domain.ports import Tasks
 
 WAIT_SECONDS: Final = 5.0
@@ -31,9 +36,14 @@ class PostgresTransaction:
 
     identities: PostgresIdentities
     buckets: PostgresBuckets
+    bindings: PostgresBindings
+    queues: PostgresQueues
+    templates: PostgresTemplates
     objects: PostgresObjects
     jobs: PostgresJobs
+    deliveries: PostgresDeliveries
     tasks: Tasks
+    releases: PostgresReleases
 
 
 class PostgresDatabase:
@@ -102,9 +112,14 @@ class PostgresDatabase:
                 yield PostgresTransaction(
                     identities=PostgresIdentities(connection),
                     buckets=PostgresBuckets(connection),
+                    bindings=PostgresBindings(connection),
+                    queues=PostgresQueues(connection),
+                    templates=PostgresTemplates(connection),
                     objects=PostgresObjects(connection),
                     jobs=PostgresJobs(connection),
+                    deliveries=PostgresDeliveries(connection),
                     tasks=self._tasks(connection),
+                    releases=PostgresReleases(connection),
                 )
 
     async def ready(self) -> bool:

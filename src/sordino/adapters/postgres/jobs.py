@@ -1,43 +1,35 @@
 """Rows of jobs in PostgreSQL."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 from psycopg.errors import ForeignKeyViolation
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
 
-from sordino.adapters.postgres.session import Connection
-from sordino.domain.job import (
-    AudioFormat,
-    Channels,
-    Dnsmos,
-    Job,
-    JobState,
-    MediaInfo,
-    NoiseReduction,
-    Operation,
-    Outcome,
-    Output,
-    RateSpelling,
-    SoundQuality,
-    loudness,
-    sources,
+from sordino.adapters.postgres.documents import (
+    dump,
+    dump_callback,
+    dump_media_info,
+    load_callback,
+    load_media_info,
+    load_operation,
 )
+from sordino.adapters.postgres.listing import listing
+from sordino.adapters.postgres.session import Connection
+from sordino.domain.job import Job, JobCursor, JobFilter, JobState, Order, Outcome, sources
 from sordino.errors import NO_SUCH_BUCKET
 
 _COLUMNS: Final = """
 job_id, bucket, region, queue_id, input_object, operation, created_at, state, started_at, ended_at, code, message,
-progress, attempt, media_info
+progress, attempt, release, media_info, callback
 """
 _ADD: Final = f"""
 INSERT INTO jobs ({_COLUMNS})
 VALUES (%(job_id)s, %(bucket)s, %(region)s, %(queue_id)s, %(input_object)s, %(operation)s, %(created_at)s, %(state)s,
-        %(started_at)s, %(ended_at)s, %(code)s, %(message)s, %(progress)s, %(attempt)s, %(media_info)s)
+        %(started_at)s, %(ended_at)s, %(code)s, %(message)s, %(progress)s, %(attempt)s, %(release)s, %(media_info)s,
+        %(callback)s)
 """  # noqa: S608 - the only text put in is ours
 _FIND: Final = f"""
 SELECT {_COLUMNS}
@@ -45,10 +37,42 @@ SELECT {_COLUMNS}
  WHERE bucket = %(bucket)s AND job_id = ANY(%(job_ids)s)
  ORDER BY array_position(%(job_ids)s, job_id)
 """  # noqa: S608 - the only text put in is ours
+# States written out, here and below: the planner must see that the index of unfinished jobs has them.
+_WAITING: Final = """
+SELECT count(*) AS waiting
+  FROM (SELECT FROM jobs WHERE queue_id = %(queue_id)s AND state IN ('Submitted', 'Pause') LIMIT %(limit)s) AS waiting
+"""
+_UNFINISHED: Final = """
+SELECT EXISTS (SELECT FROM jobs WHERE bucket = %(bucket)s AND state IN ('Submitted', 'Running', 'Pause')) AS unfinished
+"""
+_UNFINISHED_OF_QUEUE: Final = """
+SELECT EXISTS (SELECT FROM jobs WHERE bucket = %(bucket)s AND queue_id = %(queue_id)s
+                                  AND state IN ('Submitted', 'Running', 'Pause')) AS unfinished
+"""
+_CANCEL: Final = """
+UPDATE jobs
+   SET state = 'Cancel', ended_at = %(at)s
+ WHERE bucket = %(bucket)s AND job_id = %(job_id)s AND state = ANY(%(sources)s)
+"""
+# The rows are locked in the order of their ids first: whoever else changes several jobs in that order is no deadlock.
+_PAUSE: Final = """
+UPDATE jobs
+   SET state = 'Pause', released = false
+ WHERE job_id IN (SELECT job_id FROM jobs WHERE queue_id = %(queue_id)s AND state = 'Submitted'
+                   ORDER BY job_id FOR UPDATE)
+   AND state = ANY(%(sources)s)
+"""
+_RESUME: Final = """
+UPDATE jobs
+   SET state = 'Submitted'
+ WHERE job_id IN (SELECT job_id FROM jobs WHERE queue_id = %(queue_id)s AND state = 'Pause'
+                   ORDER BY job_id FOR UPDATE)
+   AND state = ANY(%(sources)s)
+"""
 _START: Final = f"""
 UPDATE jobs
    SET state = 'Running', started_at = %(at)s, progress = 0, attempt = attempt + 1
- WHERE job_id = %(job_id)s AND state = ANY(%(sources)s)
+ WHERE job_id = %(job_id)s AND released AND release = %(release)s AND state = ANY(%(sources)s)
 RETURNING {_COLUMNS}
 """  # noqa: S608 - the only text put in is ours
 # What follows is said by a worker of the attempt it runs: the attempt's number fences off those that were overtaken.
@@ -80,9 +104,14 @@ _WITHOUT_TASK: Final = f"""
 SELECT {_COLUMNS}
   FROM jobs
  WHERE job_id IN (
-         SELECT job_id FROM jobs WHERE state IN ('Submitted', 'Running') AND created_at < %(before)s
-         EXCEPT
-         SELECT args ->> 'job_id' FROM procrastinate_jobs WHERE task_name = 'run_job' AND status IN ('todo', 'doing'))
+         SELECT job_id
+           FROM (SELECT job_id, release
+                   FROM jobs
+                  WHERE released AND state IN ('Submitted', 'Running') AND created_at < %(before)s
+                 EXCEPT
+                 SELECT args ->> 'job_id', coalesce((args ->> 'release')::integer, 0)
+                   FROM procrastinate_jobs
+                  WHERE task_name = 'run_job' AND status IN ('todo', 'doing')) AS lost)
  ORDER BY created_at, job_id
  LIMIT %(limit)s
 """  # noqa: S608 - the only text put in is ours
@@ -98,7 +127,7 @@ class PostgresJobs:
         """Insert a new job.
 
         Raises:
-            ServiceError: NoSuchBucket, when the bucket or its queue was removed meanwhile.
+            ServiceError: NoSuchBucket, when the bucket was removed meanwhile.
         """
         try:
             await self.connection.execute(_ADD, _row(job))
@@ -110,10 +139,46 @@ class PostgresJobs:
         found = await self.connection.execute(_FIND, {"bucket": bucket, "job_ids": [*job_ids]})
         return [_job(row) for row in await found.fetchall()]
 
-    async def start(self, job_id: str, at: datetime) -> Job | None:
-        """Begin a new attempt: state Running, attempt + 1, progress 0; None when the job may not run."""
+    async def list(
+        self, bucket: str, wanted: JobFilter, *, order: Order, after: JobCursor | None, limit: int
+    ) -> Sequence[Job]:
+        """Up to ``limit`` jobs of a bucket after ``after``, in ``order`` of their creation."""
+        query, parameters = listing(_COLUMNS, bucket, wanted, order=order, after=after, limit=limit)
+        found = await self.connection.execute(query, parameters)
+        return [_job(row) for row in await found.fetchall()]
+
+    async def waiting(self, queue_id: str, limit: int) -> int:
+        """How many jobs of a queue wait, paused ones too; ``limit`` when there are as many or more."""
+        counted = await self.connection.execute(_WAITING, {"queue_id": queue_id, "limit": limit})
+        row = await counted.fetchone()
+        return row["waiting"] if row else 0
+
+    async def unfinished(self, bucket: str, queue_id: str | None = None) -> bool:
+        """Whether the bucket, or one queue of it, has jobs that have not ended."""
+        query = _UNFINISHED if queue_id is None else _UNFINISHED_OF_QUEUE
+        row = await (await self.connection.execute(query, {"bucket": bucket, "queue_id": queue_id})).fetchone()
+        return bool(row and row["unfinished"])
+
+    async def cancel(self, bucket: str, job_id: str, at: datetime) -> bool:
+        """End a waiting job as cancelled; False (and nothing written) when there is none that waits."""
+        return await self._change(
+            _CANCEL, {"bucket": bucket, "job_id": job_id, "at": at, "sources": _sources(JobState.CANCEL)}
+        )
+
+    async def pause(self, queue_id: str) -> int:
+        """Pause the waiting jobs of a queue; how many there were."""
+        parameters = {"queue_id": queue_id, "sources": _sources(JobState.PAUSE)}
+        return (await self.connection.execute(_PAUSE, parameters)).rowcount
+
+    async def resume(self, queue_id: str) -> int:
+        """Let the paused jobs of a queue wait again, in their old order; how many there were."""
+        parameters = {"queue_id": queue_id, "sources": _sources(JobState.SUBMITTED)}
+        return (await self.connection.execute(_RESUME, parameters)).rowcount
+
+    async def start(self, job_id: str, release: int, at: datetime) -> Job | None:
+        """Begin a new attempt: state Running, attempt + 1, progress 0; None when job or release may not run."""
         started = await self.connection.execute(
-            _START, {"job_id": job_id, "at": at, "sources": _sources(JobState.RUNNING)}
+            _START, {"job_id": job_id, "release": release, "at": at, "sources": _sources(JobState.RUNNING)}
         )
         row = await started.fetchone()
         return _job(row) if row else None
@@ -148,13 +213,13 @@ class PostgresJobs:
                 "state": outcome.state.value,
                 "code": outcome.code,
                 "message": outcome.message,
-                "media_info": _media_info(outcome.media_info),
+                "media_info": dump_media_info(outcome.media_info),
                 "sources": _sources(outcome.state),
             },
         )
 
     async def unfinished_without_task(self, before: datetime, limit: int) -> Sequence[Job]:
-        """Up to ``limit`` jobs created before ``before``, oldest first, that should run and that no task would run."""
+        """Up to ``limit`` released jobs created before ``before``, oldest first, that no task would run."""
         found = await self.connection.execute(_WITHOUT_TASK, {"before": before, "limit": limit})
         return [_job(row) for row in await found.fetchall()]
 
@@ -166,15 +231,6 @@ def _sources(target: JobState) -> Sequence[str]:
     return [state.value for state in sources(target)]
 
 
-def _media_info(info: MediaInfo | None) -> Jsonb | None:
-    return None if info is None else _jsonb(asdict(info))
-
-
-def _jsonb(value: Mapping[str, Any]) -> Jsonb:
-    """A JSON object; decimals are text in it, so that they come back with the digits they had."""
-    return Jsonb(value, dumps=partial(json.dumps, default=str))
-
-
 def _row(job: Job) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
@@ -182,7 +238,7 @@ def _row(job: Job) -> dict[str, Any]:
         "region": job.region,
         "queue_id": job.queue_id,
         "input_object": job.input_object,
-        "operation": _jsonb(asdict(job.operation)),
+        "operation": dump(job.operation),
         "created_at": job.created_at,
         "state": job.state.value,
         "started_at": job.started_at,
@@ -191,54 +247,19 @@ def _row(job: Job) -> dict[str, Any]:
         "message": job.message,
         "progress": job.progress,
         "attempt": job.attempt,
-        "media_info": _media_info(job.media_info),
+        "release": job.release,
+        "media_info": dump_media_info(job.media_info),
+        "callback": dump_callback(job.callback),
     }
 
 
 def _job(row: DictRow) -> Job:
-    info = row["media_info"]
     return Job(
         **{
             **row,
-            "operation": _operation(row["operation"]),
+            "operation": load_operation(row["operation"]),
             "state": JobState(row["state"]),
-            "media_info": _loaded_info(info) if info else None,
+            "media_info": load_media_info(row["media_info"]),
+            "callback": load_callback(row["callback"]),
         }
-    )
-
-
-def _loaded_info(stored: Mapping[str, Any]) -> MediaInfo:
-    """Rows of earlier versions lack ``before``, ``after`` and ``md5``."""
-    sides = {name: _loaded_quality(stored.get(name)) for name in ("before", "after")}
-    return MediaInfo(**{**stored, **sides})
-
-
-def _loaded_quality(stored: Mapping[str, Any] | None) -> SoundQuality | None:
-    if stored is None:
-        return None
-    scores = stored["dnsmos"]
-    return SoundQuality(**{**stored, "dnsmos": Dnsmos(**scores) if scores else None})
-
-
-def _operation(stored: Mapping[str, Any]) -> Operation:
-    return Operation(
-        noise_reduction=_noise_reduction(stored["noise_reduction"]),
-        output=Output(**stored["output"]),
-        user_data=stored["user_data"],
-        job_level=stored["job_level"],
-    )
-
-
-def _noise_reduction(stored: Mapping[str, Any]) -> NoiseReduction:
-    """Rows of earlier versions have the first three values alone."""
-    channels, asked = stored.get("channels"), stored.get("loudness")
-    return NoiseReduction(
-        format=AudioFormat(stored["format"]),
-        sample_rate=stored["sample_rate"],
-        spelling=RateSpelling(stored["spelling"]),
-        model=stored.get("model"),
-        strength=stored.get("strength"),
-        channels=None if channels is None else Channels(channels),
-        loudness=None if asked is None else loudness(asked),
-        video=stored.get("video", False),
     )

@@ -17,6 +17,9 @@ ALTER TABLE queues
     DROP CONSTRAINT queues_bucket_key,
     DROP CONSTRAINT queues_bucket_queue_id_key,
     ADD COLUMN is_default boolean NOT NULL DEFAULT true,
+    -- Queues are those of the speech service, and go before it does.
+    ADD COLUMN kind text NOT NULL DEFAULT 'speech' CHECK (kind = 'speech'),
+    ADD FOREIGN KEY (bucket, kind) REFERENCES services,
     ADD COLUMN notify jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(notify) = 'object'),
     -- NULL: the server's setting.
     ADD COLUMN max_size integer CHECK (max_size > 0),
@@ -35,9 +38,10 @@ CREATE TABLE templates (
 );
 CREATE INDEX templates_by_age ON templates (bucket, created_at, template_id);
 
--- Jobs: what they say of their callback (NULL: nothing), and lists by age, of some states or of one input.
+-- Jobs: what they say of their callback (NULL: nothing), and lists by age, of some states, a queue or one input.
 ALTER TABLE jobs ADD COLUMN callback jsonb CHECK (jsonb_typeof(callback) = 'object');
 CREATE INDEX jobs_by_state ON jobs (bucket, state, created_at, job_id);
+CREATE INDEX jobs_by_queue ON jobs (queue_id, state, created_at, job_id);
 CREATE INDEX jobs_by_input ON jobs (bucket, input_object, created_at, job_id);
 -- A list of all states merges those of each.
 DROP INDEX jobs_by_age;
