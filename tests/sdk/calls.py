@@ -150,8 +150,8 @@ _PYTHON_COS = {
     "head_object": "HEAD /<key>",
     "object_exists": "HEAD /<key>",
     "delete_object": "DELETE /<key>",
-    "get_presigned_url": "GET /<key>, signed in the query",
 }
+_PYTHON_URLS = {"get_presigned_url": "GET /<key>, signed in the query"}
 _PYTHON_SPEECH_RECOGNITION = {
     "ci_create_asr_job": "POST /asr_jobs",
     "ci_get_asr_job": "GET /asr_jobs/<id>",
@@ -228,7 +228,7 @@ _PHP = {
 
 CALLS: tuple[Call, ...] = (
     *_calls(Sdk.PYTHON, _PYTHON_CI),
-    *_calls(Sdk.PYTHON, _PYTHON_SWITCHES, _NO_BUCKET),
+    *_calls(Sdk.PYTHON, _PYTHON_SWITCHES | _PYTHON_URLS, _NO_BUCKET),
     *_calls(Sdk.PYTHON, _PYTHON_COS),
     *(
         Call(sdk=Sdk.PYTHON, name=name, request=request, refused="InvalidUrl")
@@ -273,4 +273,4 @@ def lines() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(lines()))  # noqa: T201  # this is the command
+    print("\n".join(lines()))

@@ -1,0 +1,498 @@
+"""Every method of the official Python SDK that this product answers, in every way the SDK can be pointed at it."""
+
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qcloud_cos import CosS3Client, CosServiceError
+
+from sdk.calls import Call, Mode, Sdk, of
+from sdk.clients import client_in, wildcard_dns
+from server import REGION, Server
+from support import job_body, wait_for_jobs
+
+HELLO_CRC = "11177612005948864433"
+CALLS = of(Sdk.PYTHON)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A client in one mode, a bucket of its own, and a directory."""
+
+    service: Server
+    client: CosS3Client
+    bucket: str
+    room: Path
+
+    @property
+    def appid(self) -> str:
+        """Of the account."""
+        return self.service.root_key.appid
+
+    def queue(self) -> dict[str, Any]:
+        """The bucket's queue."""
+        return self.client.ci_get_asr_queue(Bucket=self.bucket)["QueueList"][0]
+
+    def set_queue(self, state: str, method: str = "ci_update_asr_queue") -> dict[str, Any]:
+        """Change the state of the bucket's queue; the queue that the reply shows."""
+        queue = self.queue()
+        request = {"Name": "of-the-tests", "State": state, "NotifyConfig": {"State": "Off"}}
+        update = getattr(self.client, method)
+        return update(Bucket=self.bucket, QueueId=queue["QueueId"], Request=request)["Queue"]
+
+    def submit(self, **change: object) -> dict[str, Any]:
+        """Submit a job over an input that is not there; its JobsDetail."""
+        body = job_body(self.bucket, "out.wav") | change
+        return self.client.ci_create_media_jobs(Bucket=self.bucket, Jobs=body)["JobsDetail"][0]
+
+    def template(self, name: str = "of-the-tests") -> dict[str, Any]:
+        """Create a template; what the reply shows."""
+        body = {"Tag": "NoiseReduction", "Name": name, "NoiseReduction": {"Format": "mp3", "Samplerate": "44100"}}
+        return self.client.ci_create_template(Bucket=self.bucket, Template=body)["Template"]
+
+    def put(self, key: str = "k") -> dict[str, str]:
+        """Upload ``hello``."""
+        return self.client.put_object(Bucket=self.bucket, Key=key, Body=b"hello", Metadata={"x-cos-meta-k": "v"})
+
+    def file(self) -> Path:
+        """A file that holds ``hello``."""
+        path = self.room / "hello"
+        path.write_bytes(b"hello")
+        return path
+
+    def fetch(self, url: str) -> bytes:
+        """What a plain HTTP client gets for a URL of the cloud, its host being this server.
+
+        Raises:
+            CosServiceError: the server refuses.
+        """
+        parts = urllib.parse.urlsplit(url)
+        request = urllib.request.Request(f"{self.service.url}{parts.path}?{parts.query}")
+        request.add_header("Host", parts.netloc)
+        try:
+            with urllib.request.urlopen(request) as reply:
+                return reply.read()
+        except urllib.error.HTTPError as refusal:
+            raise CosServiceError("GET", refusal.read().decode(), refusal.code) from None
+
+
+Driver = Callable[[Bench], None]
+DRIVERS: dict[str, Driver] = {}
+
+
+def driver(drive: Driver) -> Driver:
+    """Note who drives the method of that name."""
+    DRIVERS[drive.__name__] = drive
+    return drive
+
+
+def ended(bench: Bench, job: dict[str, Any]) -> dict[str, Any]:
+    """The job's JobsDetail at its end."""
+    return wait_for_jobs(bench.client, bench.bucket, [job["JobId"]])[job["JobId"]]
+
+
+@driver
+def ci_create_media_jobs(bench: Bench) -> None:
+    """A job is accepted and shown whole."""
+    job = bench.submit()
+    assert re.fullmatch("j[0-9a-f]{32}", job["JobId"])
+    assert (job["State"], job["Code"], job["Tag"]) == ("Submitted", "Success", "NoiseReduction")
+    assert job["Input"] == {"BucketId": bench.bucket, "Object": "in.wav", "Region": REGION}
+    assert (job["QueueType"], job["StartTime"], job["EndTime"]) == ("Speeching", "-", "-")
+    assert job["Operation"] == job_body(bench.bucket, "out.wav")["Operation"]
+
+
+@driver
+def ci_get_media_jobs(bench: Bench) -> None:
+    """Jobs are found in the order asked, and ids of none are told."""
+    jobs = [bench.submit()["JobId"] for _ in range(2)]
+    reply = bench.client.ci_get_media_jobs(Bucket=bench.bucket, JobIDs=",".join([*jobs, "jnone"]))
+    assert [job["JobId"] for job in reply["JobsDetail"]] == jobs
+    assert reply["NonExistJobIds"] == "jnone"
+
+
+@driver
+def ci_list_media_jobs(bench: Bench) -> None:
+    """Pages of jobs follow one another, the newest first."""
+    jobs = [bench.submit()["JobId"] for _ in range(3)]
+    page = bench.client.ci_list_media_jobs(Bucket=bench.bucket, Tag="NoiseReduction", Size=2)
+    assert [job["JobId"] for job in page["JobsDetail"]] == jobs[:0:-1]
+    last = bench.client.ci_list_media_jobs(Bucket=bench.bucket, Tag="NoiseReduction", NextToken=page["NextToken"])
+    assert [job["JobId"] for job in last["JobsDetail"]] == jobs[:1]
+    assert not last.get("NextToken")
+
+
+@driver
+def ci_cancel_jobs(bench: Bench) -> None:
+    """A waiting job ends as cancelled."""
+    bench.set_queue("Paused")
+    job = bench.submit()
+    assert bench.client.ci_cancel_jobs(Bucket=bench.bucket, JobID=job["JobId"]) == ""
+    assert ended(bench, job)["State"] == "Cancel"
+
+
+@driver
+def ci_create_template(bench: Bench) -> None:
+    """A template is made and shown whole."""
+    template = bench.template("降噪_A-1*")
+    assert re.fullmatch("t1[0-9a-f]{32}", template["TemplateId"])
+    assert (template["Name"], template["State"], template["Tag"]) == ("降噪_A-1*", "Normal", "NoiseReduction")
+    assert (template["BucketId"], template["Category"]) == (bench.bucket, "Custom")
+    assert template["NoiseReduction"] == {"Format": "mp3", "Samplerate": "44100"}
+    assert template["CreateTime"] == template["UpdateTime"]
+
+
+@driver
+def ci_update_template(bench: Bench) -> None:
+    """A template is replaced; what was left out gets its default."""
+    made = bench.template()
+    body = {"Tag": "NoiseReduction", "Name": "changed", "NoiseReduction": {"Format": "wav"}}
+    update = bench.client.ci_update_template(Bucket=bench.bucket, TemplateId=made["TemplateId"], Template=body)
+    assert update["Template"]["TemplateId"] == made["TemplateId"]
+    assert update["Template"]["Name"] == "changed"
+    assert update["Template"]["NoiseReduction"] == {"Format": "wav", "Samplerate": "16000"}
+
+
+@driver
+def ci_get_template(bench: Bench) -> None:
+    """Templates are found by the beginning of their name and by id."""
+    made = bench.template()
+    page = bench.client.ci_get_template(Bucket=bench.bucket, Name="of-")
+    assert (page["TotalCount"], page["PageNumber"], page["PageSize"]) == ("1", "1", "10")
+    assert page["TemplateList"] == [made]
+    named = bench.client.ci_get_template(Bucket=bench.bucket, Ids=f"{made['TemplateId']},t1none")
+    assert named["TemplateList"] == [made]
+    assert named["NonExistTIDs"] == {"TemplateId": "t1none"}
+    assert "TotalCount" not in named
+
+
+@driver
+def ci_delete_template(bench: Bench) -> None:
+    """A template is gone afterwards."""
+    made = bench.template()["TemplateId"]
+    assert bench.client.ci_delete_template(Bucket=bench.bucket, TemplateId=made)["TemplateId"] == made
+    assert bench.client.ci_get_template(Bucket=bench.bucket)["TotalCount"] == "0"
+
+
+def check_queue(queue: dict[str, Any], bench: Bench) -> None:
+    """Make sure that a queue is shown whole."""
+    assert re.fullmatch("p[0-9a-f]{32}", queue["QueueId"])
+    assert (queue["State"], queue["Category"], queue["BucketId"]) == ("Active", "Speeching", bench.bucket)
+    assert int(queue["MaxSize"]) > 0
+    assert int(queue["MaxConcurrent"]) > 0
+    assert queue["NotifyConfig"]["State"] == "Off"
+
+
+@driver
+def ci_get_asr_queue(bench: Bench) -> None:
+    """Queues are listed and found by id and state."""
+    page = bench.client.ci_get_asr_queue(Bucket=bench.bucket)
+    assert (page["TotalCount"], page["PageNumber"], page["PageSize"]) == ("1", "1", "10")
+    (queue,) = page["QueueList"]
+    check_queue(queue, bench)
+    named = bench.client.ci_get_asr_queue(Bucket=bench.bucket, QueueIds=f"{queue['QueueId']},pnone")
+    assert named["QueueList"] == [queue]
+    assert named["NonExistPIDs"] == "pnone"
+    assert "QueueList" not in bench.client.ci_get_asr_queue(Bucket=bench.bucket, State="Paused")
+
+
+@driver
+def ci_update_asr_queue(bench: Bench) -> None:
+    """A queue gets another name and state."""
+    queue = bench.set_queue("Paused")
+    assert (queue["State"], queue["Name"]) == ("Paused", "of-the-tests")
+    assert bench.queue()["State"] == "Paused"
+
+
+@driver
+def ci_get_media_queue(bench: Bench) -> None:
+    """The same queue is seen at the media service's address."""
+    (queue,) = bench.client.ci_get_media_queue(Bucket=bench.bucket)["QueueList"]
+    assert queue == bench.queue()
+
+
+@driver
+def ci_update_media_queue(bench: Bench) -> None:
+    """It can be changed there."""
+    assert bench.set_queue("Paused", "ci_update_media_queue")["State"] == "Paused"
+    assert bench.queue()["State"] == "Paused"
+
+
+@driver
+def ci_get_ai_queue(bench: Bench) -> None:
+    """The same queue is seen at the AI service's address."""
+    (queue,) = bench.client.ci_get_ai_queue(Bucket=bench.bucket)["QueueList"]
+    assert queue["QueueId"] == bench.queue()["QueueId"]
+
+
+@driver
+def ci_update_ai_queue(bench: Bench) -> None:
+    """It can be changed there."""
+    assert bench.set_queue("Paused", "ci_update_ai_queue")["State"] == "Paused"
+    assert bench.queue()["State"] == "Paused"
+
+
+def listed(found: object) -> list[dict[str, Any]]:
+    """The services of a reply, of which some methods of the SDK leave a single one without its list."""
+    return found if isinstance(found, list) else [found]
+
+
+def check_services(page: dict[str, Any], kind: str, bench: Bench) -> None:
+    """Make sure that a list shows the bucket, and how many there are."""
+    (found,) = listed(page[f"{kind}BucketList"])
+    assert (found["Name"], found["BucketId"], found["Region"]) == (bench.bucket, bench.bucket, REGION)
+    assert re.fullmatch(r"[0-9-]{10}T[0-9:]{8}[+-][0-9]{4}", found["CreateTime"])
+    assert (page["TotalCount"], page["PageNumber"]) == ("1", "1")
+
+
+@driver
+def ci_get_asr_bucket(bench: Bench) -> None:
+    """Buckets with the speech service are listed."""
+    check_services(bench.client.ci_get_asr_bucket(BucketNames=bench.bucket), "Asr", bench)
+    assert bench.client.ci_get_asr_bucket(Regions="ap-nowhere")["TotalCount"] == "0"
+
+
+@driver
+def ci_get_ai_bucket(bench: Bench) -> None:
+    """Buckets with the AI service are listed."""
+    check_services(bench.client.ci_get_ai_bucket(BucketNames=bench.bucket), "Ai", bench)
+
+
+@driver
+def ci_get_media_bucket(bench: Bench) -> None:
+    """Buckets with the media service are listed."""
+    check_services(bench.client.ci_get_media_bucket(BucketNames=bench.bucket), "Media", bench)
+
+
+@driver
+def ci_get_bucket(bench: Bench) -> None:
+    """The general method lists them too."""
+    check_services(bench.client.ci_get_bucket(BucketNames=bench.bucket, PageSize="1"), "Media", bench)
+
+
+@driver
+def ci_open_asr_bucket(bench: Bench) -> None:
+    """The speech service is opened."""
+    headers, reply = bench.client.ci_open_asr_bucket(Bucket=bench.bucket)
+    assert headers["Content-Type"] == "application/xml"
+    assert reply["AsrBucket"]["BucketId"] == bench.bucket
+
+
+@driver
+def ci_close_asr_bucket(bench: Bench) -> None:
+    """The speech service is closed."""
+    _, reply = bench.client.ci_close_asr_bucket(Bucket=bench.bucket)
+    assert reply["BucketName"] == bench.bucket
+    assert bench.client.ci_get_asr_bucket(BucketNames=bench.bucket)["TotalCount"] == "0"
+
+
+@driver
+def ci_open_ai_bucket(bench: Bench) -> None:
+    """The AI service is opened."""
+    _, reply = bench.client.ci_open_ai_bucket(Bucket=bench.bucket)
+    assert reply["AiBucket"]["BucketId"] == bench.bucket
+
+
+@driver
+def ci_close_ai_bucket(bench: Bench) -> None:
+    """The AI service is closed."""
+    _, reply = bench.client.ci_close_ai_bucket(Bucket=bench.bucket)
+    assert reply["BucketName"] == bench.bucket
+    assert bench.client.ci_get_ai_bucket(BucketNames=bench.bucket)["TotalCount"] == "0"
+
+
+@driver
+def list_buckets(bench: Bench) -> None:
+    """The account's buckets are listed with their region."""
+    buckets = bench.client.list_buckets()["Buckets"]["Bucket"]
+    assert (bench.bucket, REGION) in [(bucket["Name"], bucket["Location"]) for bucket in buckets]
+
+
+@driver
+def create_bucket(bench: Bench) -> None:
+    """A bucket is made."""
+    bench.service.client().delete_bucket(Bucket=bench.bucket)
+    bench.client.create_bucket(Bucket=bench.bucket)
+    assert bench.client.bucket_exists(Bucket=bench.bucket)
+
+
+@driver
+def head_bucket(bench: Bench) -> None:
+    """A bucket tells its region."""
+    assert bench.client.head_bucket(Bucket=bench.bucket)["x-cos-bucket-region"] == REGION
+
+
+@driver
+def bucket_exists(bench: Bench) -> None:
+    """A bucket is there, and then is not."""
+    assert bench.client.bucket_exists(Bucket=bench.bucket)
+    bench.service.client().delete_bucket(Bucket=bench.bucket)
+    assert not bench.client.bucket_exists(Bucket=bench.bucket)
+
+
+@driver
+def delete_bucket(bench: Bench) -> None:
+    """A bucket is gone afterwards."""
+    bench.client.delete_bucket(Bucket=bench.bucket)
+    assert not bench.service.client().bucket_exists(Bucket=bench.bucket)
+
+
+@driver
+def list_objects(bench: Bench) -> None:
+    """Keys of every kind are listed."""
+    keys = ["a b+c", "中文/声"]
+    for key in keys:
+        bench.put(key)
+    page = bench.client.list_objects(Bucket=bench.bucket)
+    assert [entry["Key"] for entry in page["Contents"]] == keys
+    assert (page["Name"], page["IsTruncated"]) == (bench.bucket, "false")
+
+
+@driver
+def put_object(bench: Bench) -> None:
+    """An upload is answered with its digests."""
+    reply = bench.put("a b+中(1)!")
+    assert reply["ETag"] == '"5d41402abc4b2a76b9719d911017c592"'
+    assert reply["x-cos-hash-crc64ecma"] == HELLO_CRC
+
+
+@driver
+def put_object_from_local_file(bench: Bench) -> None:
+    """A file is uploaded."""
+    bench.client.put_object_from_local_file(Bucket=bench.bucket, LocalFilePath=str(bench.file()), Key="k")
+    assert bench.client.head_object(Bucket=bench.bucket, Key="k")["Content-Length"] == "5"
+
+
+@driver
+def upload_file(bench: Bench) -> None:
+    """A file of one part is uploaded with its MD5."""
+    bench.client.upload_file(Bucket=bench.bucket, Key="k", LocalFilePath=str(bench.file()), EnableMD5=True)
+    assert bench.client.head_object(Bucket=bench.bucket, Key="k")["Content-Length"] == "5"
+
+
+@driver
+def get_object(bench: Bench) -> None:
+    """A part of an object is read."""
+    bench.put()
+    reply = bench.client.get_object(Bucket=bench.bucket, Key="k", Range="bytes=1-3")
+    assert reply["Body"].get_raw_stream().read() == b"ell"
+    assert reply["Content-Range"] == "bytes 1-3/5"
+
+
+@driver
+def download_file(bench: Bench) -> None:
+    """An object is written to a file, and its checksum holds."""
+    bench.put()
+    target = bench.room / "copy"
+    bench.client.download_file(Bucket=bench.bucket, Key="k", DestFilePath=str(target), EnableCRC=True)
+    assert target.read_bytes() == b"hello"
+
+
+@driver
+def head_object(bench: Bench) -> None:
+    """An object tells its size, checksum and metadata."""
+    bench.put()
+    head = bench.client.head_object(Bucket=bench.bucket, Key="k")
+    assert (head["Content-Length"], head["x-cos-meta-k"]) == ("5", "v")
+    assert head["x-cos-hash-crc64ecma"] == HELLO_CRC
+
+
+@driver
+def object_exists(bench: Bench) -> None:
+    """An object is not there, and then is."""
+    assert not bench.client.object_exists(Bucket=bench.bucket, Key="k")
+    bench.put()
+    assert bench.client.object_exists(Bucket=bench.bucket, Key="k")
+
+
+@driver
+def delete_object(bench: Bench) -> None:
+    """An object is gone afterwards."""
+    bench.put()
+    bench.client.delete_object(Bucket=bench.bucket, Key="k")
+    assert not bench.client.object_exists(Bucket=bench.bucket, Key="k")
+
+
+@driver
+def get_presigned_url(bench: Bench) -> None:
+    """A signed URL downloads without the SDK."""
+    bench.put("a b")
+    assert bench.fetch(bench.client.get_presigned_url(bench.bucket, "a b", "GET")) == b"hello"
+
+
+@driver
+def ci_create_asr_job(bench: Bench) -> None:
+    """Speech recognition is submitted."""
+    bench.client.ci_create_asr_job(
+        Bucket=bench.bucket,
+        InputObject="in.wav",
+        OutputBucket=bench.bucket,
+        OutputRegion=REGION,
+        OutputObject="out.txt",
+        SpeechRecognition={"EngineModelType": "16k_zh"},
+    )
+
+
+@driver
+def ci_get_asr_job(bench: Bench) -> None:
+    """Speech recognition is asked for."""
+    bench.client.ci_get_asr_job(Bucket=bench.bucket, JobID="s1")
+
+
+@driver
+def ci_list_asr_jobs(bench: Bench) -> None:
+    """Speech recognition is listed."""
+    bench.client.ci_list_asr_jobs(Bucket=bench.bucket)
+
+
+def test_every_method_has_a_driver() -> None:
+    """The table and the tests name the same methods, and all are of the SDK."""
+    assert {call.name for call in CALLS} == set(DRIVERS)
+    assert all(callable(getattr(CosS3Client, call.name)) for call in CALLS)
+
+
+@pytest.fixture
+def bench(service: Server, new_bucket: Callable[[], str], tmp_path: Path, mode: Mode) -> Iterator[Bench]:
+    """A bucket of the test's own, reached in the mode of the test."""
+    bucket = new_bucket()
+    with wildcard_dns():
+        yield Bench(service, client_in(mode, service, bucket), bucket, tmp_path)
+
+
+def combinations(chosen: Callable[[Call, Mode], bool]) -> list[Any]:
+    """The calls and modes for which ``chosen`` holds, named."""
+    pairs = [(call, mode) for call in CALLS for mode in call.modes if chosen(call, mode)]
+    return [pytest.param(call, mode, id=f"{call.name} {mode}") for call, mode in pairs]
+
+
+@pytest.mark.parametrize(("call", "mode"), combinations(lambda call, mode: call.works(mode)))
+def test_call(bench: Bench, call: Call, mode: Mode) -> None:
+    """The method does what it is for."""
+    DRIVERS[call.name](bench)
+
+
+@pytest.mark.parametrize(("call", "mode"), combinations(lambda call, mode: bool(call.refused)))
+def test_refused_call(bench: Bench, call: Call, mode: Mode) -> None:
+    """A call of another product is refused with a code that says so, as the client's mistake."""
+    with pytest.raises(CosServiceError) as refusal:
+        DRIVERS[call.name](bench)
+    assert refusal.value.get_error_code() == call.refused
+    assert 400 <= refusal.value.get_status_code() < 500
+    assert len(refusal.value.get_error_msg()) > 20
+
+
+@pytest.mark.parametrize(
+    ("call", "mode"), combinations(lambda call, mode: not call.refused and mode in call.impossible)
+)
+def test_impossible_call(bench: Bench, call: Call, mode: Mode) -> None:
+    """A request that does not say which bucket it means is told so, at once and in words."""
+    with pytest.raises(CosServiceError) as refusal:
+        DRIVERS[call.name](bench)
+    assert (refusal.value.get_status_code(), refusal.value.get_error_code()) == (400, "InvalidHost")
+    assert "bucket" in refusal.value.get_error_msg()
