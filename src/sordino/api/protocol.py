@@ -2,20 +2,33 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from sordino import errors
 from sordino.api.app import SERVERS
+from sordino.api.tunnel import ESTABLISHED, Connection, Tls, check, encrypt, told
+from sordino.errors import ServiceError
 from sordino.wire.address import Service
 from sordino.wire.ids import new_request_id, new_trace_id
-from sordino.wire.responses import http_date, render_error
+from sordino.wire.responses import render_error
+from sordino.wire.times import http_date
 
 log = structlog.get_logger(__name__)
 
 HEAD_SECONDS = 30.0
+
+
+class State(ServerState):
+    """What the connections of a server share."""
+
+    def __init__(self, tls: Tls | None) -> None:
+        super().__init__()
+        self.tls = tls
 
 
 class Protocol(H11Protocol):
@@ -28,6 +41,11 @@ class Protocol(H11Protocol):
     """
 
     _head_timer: asyncio.TimerHandle
+    _handshake: asyncio.Task[None] | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as uvicorn calls it
+        super().__init__(*args, **options)
+        self.conn = Connection(self._connect)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Start to wait for the first request."""
@@ -49,17 +67,54 @@ class Protocol(H11Protocol):
         """Refuse what is no HTTP, unless a reply is under way or may have no body; hang up."""
         state = self.conn.our_state
         if state is h11.IDLE or (state is h11.SEND_RESPONSE and self.scope["method"] != "HEAD"):
-            self._refuse()
+            refusal = errors.INVALID_ARGUMENT("The request is not valid HTTP/1.1, or its head is too large.")
+            self._refuse(refusal, b"Bad Request")
         self.transport.close()
+
+    def shutdown(self) -> None:
+        """End the connection as soon as its reply is sent."""
+        if self._handshake is not None:
+            self._handshake.cancel()
+        else:
+            super().shutdown()
 
     def _end_unless_answering(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
             self.timeout_keep_alive_handler()
 
-    def _refuse(self) -> None:
+    def _connect(self, request: h11.Request) -> None:
+        self._head_timer.cancel()
+        tls = self.server_state.tls if isinstance(self.server_state, State) else None
+        more, _ = self.conn.trailing_data
+        try:
+            tls = check(request, tls, encrypted=self.scheme == "https", more=more)
+        except ServiceError as refusal:
+            self._refuse(refusal, told(refusal))
+            self.transport.close()
+        else:
+            # What follows is for TLS.
+            self.transport.pause_reading()
+            self.transport.write(ESTABLISHED)
+            self._handshake = self.loop.create_task(self._encrypt(tls))
+            self.tasks.add(self._handshake)
+            self._handshake.add_done_callback(self.tasks.discard)
+
+    async def _encrypt(self, tls: Tls) -> None:
+        try:
+            encrypted = await encrypt(self.transport, tls.context)
+        finally:
+            self.connections.discard(self)
+        if encrypted is not None:
+            transport, received = encrypted
+            inner = Protocol(self.config, self.server_state, self.app_state, self.loop)
+            transport.set_protocol(inner)
+            inner.connection_made(transport)
+            if received:
+                inner.data_received(received)
+
+    def _refuse(self, refusal: ServiceError, reason: bytes) -> None:
         now = datetime.now(UTC)
         request_id, trace_id = new_request_id(now), new_trace_id()
-        refusal = errors.INVALID_ARGUMENT("The request is not valid HTTP/1.1, or its head is too large.")
         # No address was read, so it is told in COS's way, which every SDK reads.
         body = render_error(Service.COS, refusal, resource="/", request_id=request_id, trace_id=trace_id)
         headers = {
@@ -71,7 +126,7 @@ class Protocol(H11Protocol):
             "x-cos-request-id": request_id,
             "x-cos-trace-id": trace_id,
         }
-        response = h11.Response(status_code=refusal.status, headers=list(headers.items()), reason=b"Bad Request")
+        response = h11.Response(status_code=refusal.status, headers=list(headers.items()), reason=reason)
         for event in (response, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         log.info("refused", request_id=request_id, code=refusal.code, message=refusal.message)

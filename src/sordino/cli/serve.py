@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from sordino.adapters.postgres.embedded import EmbeddedPostgres
+    from sordino.adapters.supervisor import Program
+    from sordino.adapters.tls import ServerTls
     from sordino.domain.identity import AccessKey
     from sordino.settings import Settings
 
@@ -22,31 +24,49 @@ Data = Annotated[
 ]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on. [SORDINO_HOST]")]
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one. [SORDINO_PORT]")]
+TlsHost = Annotated[
+    str | None,
+    typer.Option("--tls-host", help="Address of the HTTPS port; by default that of --host. [SORDINO_TLS_HOST]"),
+]
+TlsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--tls-port", help="Port to listen on for HTTPS, beside the other; 0 takes a free one. [SORDINO_TLS_PORT]"
+    ),
+]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes. [SORDINO_WORKERS]")]
 Lifeline = Annotated[int | None, typer.Option("--lifeline", hidden=True)]
 
 
-def serve(host: Host = None, port: Port = None, data: Data = None, workers: Workers = None) -> None:
+def serve(
+    host: Host = None,
+    port: Port = None,
+    tls_host: TlsHost = None,
+    tls_port: TlsPort = None,
+    data: Data = None,
+    workers: Workers = None,
+) -> None:
     """Run the whole service: database, API and workers, until SIGTERM or Ctrl-C."""
     from contextlib import ExitStack
 
     from sordino.adapters.data_directory import DataDirectoryError, locked
 
-    settings = _settings(host=host, port=port, data=data, workers=workers)
+    settings = _settings(host=host, port=port, tls_host=tls_host, tls_port=tls_port, data=data, workers=workers)
     _warn_of_unknown_variables()
     # Until the processes run, a stop unwinds the start: what was begun is ended in order.
     _on_stop_signals(_leave)
     with ExitStack() as stack:
         # First of all, so that a port that is taken leaves no new directory behind.
-        listener = stack.enter_context(_listen(settings))
+        listeners = [stack.enter_context(listener) for listener in _listen(settings)]
+        _tls(settings)
         try:
             stack.enter_context(locked(settings.data))
         except DataDirectoryError as error:
             _stop(str(error))
-        _serve(settings, listener, stack)
+        _serve(settings, listeners, stack)
 
 
-def _serve(settings: "Settings", listener: "socket.socket", stack: "ExitStack") -> None:
+def _serve(settings: "Settings", listeners: "Sequence[socket.socket]", stack: "ExitStack") -> None:
     from sordino.adapters.supervisor import Care, Program, Supervisor
 
     environment = _environment(settings)
@@ -62,25 +82,34 @@ def _serve(settings: "Settings", listener: "socket.socket", stack: "ExitStack") 
     me = [sys.executable, "-m", "sordino"]
     supervisor = Supervisor(
         programs=[
-            Program(name="api", command=[*me, "api", "--fd", str(listener.fileno())], pass_fds=(listener.fileno(),)),
+            _api_program([*me, "api"], [listener.fileno() for listener in listeners]),
             *(Program(name=f"worker-{number + 1}", command=[*me, "worker"]) for number in range(settings.workers)),
         ],
         cares=cares,
     )
     _on_stop_signals(supervisor.stop)
     typer.echo(
-        f"Sordino listens on {_url(settings, listener)} with {settings.workers} workers "
+        f"Sordino listens on {_urls(settings, listeners)} with {settings.workers} workers "
         f"and the engine {settings.denoiser}."
     )
     supervisor.run()
     typer.echo("Sordino has stopped.")
 
 
+def _api_program(command: "Sequence[str]", descriptors: "Sequence[int]") -> "Program":
+    from sordino.adapters.supervisor import Program
+
+    options = [word for descriptor in descriptors for word in ("--fd", str(descriptor))]
+    return Program(name="api", command=[*command, *options], pass_fds=tuple(descriptors))
+
+
 def api(
     host: Host = None,
     port: Port = None,
+    tls_host: TlsHost = None,
+    tls_port: TlsPort = None,
     data: Data = None,
-    descriptor: Annotated[int | None, typer.Option("--fd", hidden=True)] = None,
+    descriptors: Annotated[list[int] | None, typer.Option("--fd", hidden=True)] = None,
     lifeline: Lifeline = None,
 ) -> None:
     """Run the HTTP half alone; needs SORDINO_DATABASE_URL."""
@@ -89,41 +118,28 @@ def api(
 
     from sordino.adapters.supervisor import hold_lifeline
 
-    settings = _settings(host=host, port=port, data=data)
+    settings = _settings(host=host, port=port, tls_host=tls_host, tls_port=tls_port, data=data)
     hold_lifeline(lifeline)
-    if descriptor is not None:
-        listener = socket.socket(fileno=descriptor)
+    if descriptors:
+        listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     else:
         _warn_of_unknown_variables()
-        listener = _listen(settings)
+        listeners = _listen(settings)
+    tls = _tls(settings)
+    if not descriptors:
         _prepare(settings)
-        typer.echo(f"Sordino listens on {_url(settings, listener)}.")
-    with listener:
-        asyncio.run(_run_api(settings, listener))
+        typer.echo(f"Sordino listens on {_urls(settings, listeners)}.")
+    asyncio.run(_run_api(settings, listeners, tls))
 
 
-async def _run_api(settings: "Settings", listener: "socket.socket") -> None:
-    import uvicorn
-
-    from sordino.api.protocol import Protocol
+async def _run_api(settings: "Settings", listeners: "Sequence[socket.socket]", tls: "ServerTls | None") -> None:
+    from sordino.api.server import Server
     from sordino.bootstrap import open_application
 
+    plain, *encrypted = listeners
     async with open_application(settings) as application:
-        config = uvicorn.Config(
-            application,
-            http=Protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            # Connections; each may hold a second descriptor, and 1024 is the usual limit of a process.
-            limit_concurrency=500,
-            timeout_graceful_shutdown=10,
-        )
-        await uvicorn.Server(config).serve(sockets=[listener])
+        # It closes the sockets.
+        await Server(application, tls, *encrypted).serve(sockets=[plain])
 
 
 def worker(data: Data = None, lifeline: Lifeline = None) -> None:
@@ -189,17 +205,37 @@ def _warn_of_unknown_variables() -> None:
         structlog.get_logger(__name__).warning("no such setting; the variable has no effect", variable=name)
 
 
-def _listen(settings: "Settings") -> "socket.socket":
+def _listen(settings: "Settings") -> "list[socket.socket]":
+    """The sockets of the plain port and, if there is TLS, of the encrypted one."""
+    plain = _listen_on(settings.host, settings.port, "--host ADDRESS --port NUMBER")
+    if settings.tls_port is None:
+        return [plain]
+    host = settings.tls_host or settings.host
+    return [plain, _listen_on(host, settings.tls_port, "--tls-host ADDRESS --tls-port NUMBER")]
+
+
+def _listen_on(host: str, port: int, options: str) -> "socket.socket":
     import socket
 
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        _stop(
-            f"cannot listen on {_printable(settings.host)}:{settings.port}: {error.strerror}. "
-            "Choose another: --host ADDRESS --port NUMBER"
-        )
+        _stop(f"cannot listen on {_printable(host)}:{port}: {error.strerror}. Choose another: {options}")
+
+
+def _tls(settings: "Settings") -> "ServerTls | None":
+    """What the encrypted port is encrypted with, if there is one."""
+    if settings.tls_port is None:
+        return None
+    from sordino.adapters.certificates import CertificateError
+    from sordino.adapters.tls import Files, ServerTls
+
+    certificate, key = settings.tls_files
+    try:
+        return ServerTls(Files(certificate=certificate, key=key))
+    except CertificateError as error:
+        _stop(str(error))
 
 
 def _try_engine(settings: "Settings", stack: "ExitStack") -> Callable[[], None]:
@@ -285,7 +321,8 @@ def _tell_root_key(key: "AccessKey", path: Path) -> None:
 
 def _environment(settings: "Settings") -> dict[str, str]:
     """What the child processes must see the same way: the options of the command line."""
-    return {"SORDINO_DATA": str(settings.data.absolute()), "SORDINO_HOST": settings.host}
+    port = {} if settings.tls_port is None else {"SORDINO_TLS_PORT": str(settings.tls_port)}
+    return {"SORDINO_DATA": str(settings.data.absolute()), "SORDINO_HOST": settings.host, **port}
 
 
 def _on_stop_signals(stop: Callable[[], None]) -> None:
@@ -303,8 +340,12 @@ def _leave() -> NoReturn:
     raise SystemExit(0)
 
 
-def _url(settings: "Settings", listener: "socket.socket") -> str:
-    return f"http://{_printable(settings.host)}:{listener.getsockname()[1]}"
+def _urls(settings: "Settings", listeners: "Sequence[socket.socket]") -> str:
+    hosts = (settings.host, settings.tls_host or settings.host)
+    return " and ".join(
+        f"{scheme}://{_printable(host)}:{listener.getsockname()[1]}"
+        for scheme, host, listener in zip(("http", "https"), hosts, listeners, strict=False)
+    )
 
 
 def _printable(host: str) -> str:
