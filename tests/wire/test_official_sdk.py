@@ -9,12 +9,14 @@ from qcloud_cos import CosServiceError
 from sordino import errors
 from sordino.domain.bucket import Bucket, Listing
 from sordino.domain.identity import Account
-from sordino.domain.job import Job
+from sordino.domain.job import Job, Operation
 from sordino.wire import signature
 from sordino.wire.address import Address, Service, Style, resolve
+from sordino.wire.job_query import parse_job_ids
+from sordino.wire.job_replies import render_jobs
+from sordino.wire.job_request import parse_job
 from sordino.wire.query import Query
-from sordino.wire.requests import parse_job, parse_job_ids
-from sordino.wire.responses import render_bucket_list, render_error, render_jobs, render_object_list
+from sordino.wire.responses import render_bucket_list, render_error, render_object_list
 
 SECRET_KEY = "SecretKeyExample000000000000001"
 BUCKET = "examplebucket-1250000000"
@@ -73,13 +75,19 @@ def receive(request, *, proxied=False) -> tuple[Address, Query]:
 def stored(request) -> Job:
     """The job a submission makes."""
     asked = parse_job(request.body, ("dfn3", "off"))
+    (wanted,) = asked.operations
     return Job(
         job_id="j1",
         bucket=BUCKET,
         region="ap-guangzhou",
         queue_id="p1",
         input_object=asked.input_object,
-        operation=asked.operation,
+        operation=Operation(
+            noise_reduction=wanted.noise_reduction,
+            output=wanted.output,
+            user_data=wanted.user_data,
+            job_level=wanted.job_level,
+        ),
         created_at=NOW,
     )
 

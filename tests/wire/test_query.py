@@ -82,3 +82,41 @@ def test_anything_parses_or_is_refused(raw):
     except ServiceError:
         return
     assert len(query.pairs) == len([field for field in raw.split(b"&") if field])
+
+
+def test_a_choice():
+    """A value is one of those there are; the refusal names them."""
+    query = Query.parse(b"order=Asc&other=up&none=")
+    assert query.choice("order", ("Desc", "Asc")) == "Asc"
+    assert query.choice("none", ("Desc", "Asc")) is None
+    with pytest.raises(ServiceError, match="parameter other is 'up'; use one of Desc, Asc") as refused:
+        query.choice("other", ("Desc", "Asc"))
+    assert refused.value.code == "InvalidArgument"
+
+
+@given(st.integers(1, 100))
+def test_whole_numbers(number):
+    """Every number of the range is read, with zeros before it, too."""
+    assert Query.parse(f"size=0{number}".encode()).whole("size", range(1, 101), 10) == number
+
+
+@given(st.one_of(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), st.integers().map(str)))
+def test_other_numbers(text):
+    """Whatever else stands there is refused, with the range."""
+    query = Query.parse(urlencode({"size": text}).encode())
+    try:
+        found = str(query.whole("size", range(1, 101), 10))
+    except ServiceError as refused:
+        found = refused.message
+    assert "use a whole number from 1 to 100" in found or found == text.lstrip("0")
+
+
+def test_an_absent_number():
+    """No number, and an empty one, stand for the usual one."""
+    assert Query.parse(b"size=").whole("size", range(1, 101), 10) == 10
+
+
+def test_a_list_of_words():
+    """Words between commas come once each, in the order given, without white space; blanks do not count."""
+    assert Query.parse(b"ids=+b,a,,b%2C+c+&none=").words("ids") == ("b", "a", "c")
+    assert Query.parse(b"none=").words("none") == ()
