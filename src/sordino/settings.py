@@ -23,12 +23,13 @@ SECRETS: Final = frozenset({"database_url", "blobs_url", "callback_secret"})
 BEATS_OF_SILENCE: Final = 3
 """Heartbeats that a living worker may miss, at the least, before it counts as dead."""
 
-# Of the root key's file, which is made to be read into a shell.
-_ROOT_KEY: Final = frozenset({"SORDINO_APPID", "SORDINO_UIN", "SORDINO_SECRET_ID", "SORDINO_SECRET_KEY"})
 TLS: Final = "tls"
 SERVER_CERTIFICATE: Final = "server.pem"
 SERVER_KEY: Final = "server-key.pem"
+"""Where in the data directory a certificate of our own lies."""
 
+# Of the root key's file, which is made to be read into a shell.
+_ROOT_KEY: Final = frozenset({"SORDINO_APPID", "SORDINO_UIN", "SORDINO_SECRET_ID", "SORDINO_SECRET_KEY"})
 _TESTS: Final = "SORDINO_TEST_"
 _STORES: Final = frozenset({"local", "s3", "azure", "gcs"})
 

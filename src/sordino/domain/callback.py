@@ -94,3 +94,26 @@ class CallbackTarget:
     format: CallbackFormat = CallbackFormat.XML
     url: str | None = None
     mq: MqTarget | None = None
+
+
+def resolve(job: JobCallback, queue: NotifyConfig | None) -> CallbackTarget | None:
+    """Where the end of a job goes; None: it is told nowhere.
+
+    What the job says goes over what its queue says, element by element; the queue's word counts while its callback is
+    on and tells of ended tasks.
+
+    Args:
+        job: what the job says.
+        queue: what its queue says; None when that is gone.
+    """
+    if job.muted:
+        return None
+    used = queue if queue is not None and queue.on and CallbackEvent.TASK_FINISH in queue.events else NotifyConfig()
+    form = job.format or used.format
+    # A job that names a URL means it, whatever its queue's type is.
+    kind = job.type or (CallbackType.URL if job.url else used.type)
+    if kind is CallbackType.TDMQ:
+        mq = job.mq or used.mq
+        return None if mq is None else CallbackTarget(format=form, mq=mq)
+    url = job.url or used.url
+    return None if url is None else CallbackTarget(format=form, url=url)

@@ -1,0 +1,21 @@
+"""The log of a job's callbacks, and sending one again: calls of our own (docs/how-to/receive-callbacks.md)."""
+
+from starlette.responses import Response
+
+from sordino.api.call import Call, xml
+from sordino.wire.callbacks import render_deliveries
+
+QUERY = "callbacks"
+"""The query name that turns the calls of a job into these."""
+
+
+async def describe_callbacks(call: Call) -> Response:
+    """``GET /jobs/<id>?callbacks``."""
+    bucket, job_id = await call.bucket(), call.last_segment
+    return xml(render_deliveries(job_id, await call.services.callbacks.log(bucket.name, job_id)))
+
+
+async def send_callback_again(call: Call) -> Response:
+    """``POST /jobs/<id>?callbacks``; it needs no body."""
+    bucket, job_id = await call.bucket(), call.last_segment
+    return xml(render_deliveries(job_id, await call.services.callbacks.again(bucket.name, job_id)))

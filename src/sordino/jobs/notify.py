@@ -1,0 +1,164 @@
+"""Notify: takes the deliveries that are due and sends them, many at a time, until the receivers have them."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from sordino.domain.delivery import Callback, Delivery, DeliveryState, DueDelivery, Receipt
+from sordino.domain.job import Job
+from sordino.domain.ports import CallbackFailedError, Callbacks, Clock, Database, DatabaseUnavailableError
+
+log = structlog.get_logger(__name__)
+
+CONCURRENCY: Final = 16
+"""Tries under way in one process."""
+
+PER_HOST: Final = 4
+"""Tries under way to one host: a slow receiver cannot take all places."""
+
+POLL_SECONDS: Final = 1.0
+OUTAGE_SECONDS: Final = 5.0
+
+LEASE_SLACK: Final = timedelta(seconds=15)
+"""How much longer than its time limit a try may take to be noted, before it counts as lost and is made again."""
+
+FIRST_PAUSE: Final = 4.0
+LONGEST_PAUSE: Final = 512.0
+LEAST_PAUSE: Final = 1.0
+LONGEST_WISH: Final = 3600.0
+"""Seconds that a receiver can ask for at most with Retry-After."""
+
+
+def pause(attempts: int, wish: float | None = None) -> float:
+    """Seconds to wait after a failed try: at random up to a bound that doubles with each, so that tries spread out.
+
+    Args:
+        attempts: tries so far, from 1.
+        wish: seconds that the receiver asked for; not less than that, then, but at most an hour.
+    """
+    # Ten doublings are more than the longest pause needs.
+    bound = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempts - 1, 10))
+    drawn = random.uniform(LEAST_PAUSE, bound)  # noqa: S311 - it guards nothing
+    return drawn if wish is None else max(drawn, min(wish, LONGEST_WISH))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Sends deliveries until cancelled; any number of processes may do it side by side.
+
+    A try begins by taking the delivery for as long as a try may last. A process that is killed during one leaves it
+    taken, and once that time is over another makes the next: every delivery arrives at least once.
+
+    Attributes:
+        callbacks: the way to the receivers.
+        render: makes the request of a try.
+        timeout: seconds a try may take.
+        retry_for: how long after the job's end new tries begin.
+    """
+
+    database: Database
+    clock: Clock
+    callbacks: Callbacks
+    render: Callable[[Job, Delivery, datetime], Callback]
+    timeout: float
+    retry_for: timedelta
+    _bell: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _tries: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+
+    def poke(self) -> None:
+        """Look for due deliveries at once."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Send until cancelled; tries under way then end first, each within its time limit."""
+        try:
+            while True:
+                await self._look()
+        finally:
+            await asyncio.gather(*self._tries, return_exceptions=True)
+
+    async def _look(self) -> None:
+        """Begin what is due, and wait until something may be."""
+        self._bell.clear()
+        seconds = POLL_SECONDS
+        try:
+            await self.begin_due()
+        except DatabaseUnavailableError as error:
+            log.warning("cannot look for callbacks to send", error=str(error))
+            seconds = OUTAGE_SECONDS
+        except Exception:
+            # It would end all callbacks, and the next look may do.
+            log.exception("looking for callbacks broke")
+            seconds = OUTAGE_SECONDS
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._bell.wait(), seconds)
+
+    async def begin_due(self) -> int:
+        """Begin a try of as many due deliveries as there is room for; how many."""
+        room = CONCURRENCY - len(self._tries)
+        if room <= 0:
+            return 0
+        now = self.clock.now()
+        until = now + timedelta(seconds=self.timeout) + LEASE_SLACK
+        async with self.database.transaction() as tx:
+            due = await tx.deliveries.take(now, until=until, limit=room, per_host=PER_HOST)
+        for it in due:
+            attempt = asyncio.create_task(self._try(it))
+            self._tries.add(attempt)
+            attempt.add_done_callback(self._ended)
+        return len(due)
+
+    def _ended(self, attempt: asyncio.Task[None]) -> None:
+        self._tries.discard(attempt)
+        self.poke()
+
+    async def _try(self, due: DueDelivery) -> None:
+        delivery = due.delivery
+        with structlog.contextvars.bound_contextvars(
+            job_id=delivery.job_id, delivery_id=delivery.delivery_id, attempt=delivery.attempts
+        ):
+            began = time.monotonic()
+            outcome = await self._send(due)
+            try:
+                await self._settle(delivery, outcome, round((time.monotonic() - began) * 1000))
+            except DatabaseUnavailableError as error:
+                # It counts as lost soon, and is made again.
+                log.warning("what became of a callback cannot be noted", error=str(error))
+
+    async def _send(self, due: DueDelivery) -> Receipt | str:
+        """The reply, or why there is none."""
+        try:
+            return await self.callbacks.send(self.render(due.job, due.delivery, self.clock.now()))
+        except CallbackFailedError as failure:
+            return str(failure)
+        except Exception:
+            # One delivery that breaks the server must not keep its place for ever.
+            log.exception("callback broke")
+            return "the server failed; its log tells why"
+
+    async def _settle(self, delivery: Delivery, outcome: Receipt | str, milliseconds: int) -> None:
+        state, next_at = self._verdict(delivery, outcome)
+        async with self.database.transaction() as tx:
+            ours = await tx.deliveries.settle(
+                delivery, outcome, milliseconds=milliseconds, state=state, next_at=next_at
+            )
+        told = {"status": outcome.status} if isinstance(outcome, Receipt) else {"error": outcome}
+        level = log.info if state is DeliveryState.DELIVERED else log.warning
+        level("callback", url=delivery.url, state=state.value, milliseconds=milliseconds, in_time=ours, **told)
+
+    def _verdict(self, delivery: Delivery, outcome: Receipt | str) -> tuple[DeliveryState, datetime | None]:
+        """What becomes of the delivery; the last try is at the end of its time, however long the pause before."""
+        if isinstance(outcome, Receipt) and outcome.accepted:
+            return DeliveryState.DELIVERED, None
+        now, deadline = self.clock.now(), delivery.created_at + self.retry_for
+        if now >= deadline:
+            return DeliveryState.GIVEN_UP, None
+        wish = outcome.retry_after if isinstance(outcome, Receipt) else None
+        return DeliveryState.WAITING, min(deadline, now + timedelta(seconds=pause(delivery.attempts, wish)))
