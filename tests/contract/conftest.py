@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from rows import ROOT, add_bucket
 from server import new_room
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.embedded import EmbeddedPostgres
@@ -53,3 +54,12 @@ async def empty_database(dsn: str, schema: str, app: procrastinate.App) -> Async
         app.open_async(database.pool),
     ):
         yield database
+
+
+@pytest.fixture
+async def database(empty_database: PostgresDatabase) -> PostgresDatabase:
+    """An open database with the account ``ROOT`` and its bucket ``BUCKET``."""
+    async with empty_database.transaction() as tx:
+        assert await tx.identities.add_root(ROOT)
+        await add_bucket(tx)
+    return empty_database
