@@ -1,0 +1,131 @@
+'use strict';
+// Drives the official Node SDK against a server and prints one line of JSON for each call.
+// SDK_HOST (address:port), SDK_MODE, SDK_BUCKET, SDK_REGION, SDK_SECRET_ID and SDK_SECRET_KEY say where and as whom.
+
+const http = require('http');
+const COS = require('cos-nodejs-sdk-v5');
+
+const env = process.env;
+const [Bucket, Region] = [env.SDK_BUCKET, env.SDK_REGION];
+const place = { Bucket, Region };
+
+const modes = {
+  proxy: { Proxy: `http://${env.SDK_HOST}` },
+  IP: { Ip: env.SDK_HOST },
+  'path-style': { Domain: `${env.SDK_HOST}/{Bucket}`, ServiceDomain: env.SDK_HOST },
+};
+const cos = new COS({
+  SecretId: env.SDK_SECRET_ID,
+  SecretKey: env.SDK_SECRET_KEY,
+  Protocol: 'http:',
+  ...modes[env.SDK_MODE],
+});
+// The SDK has no methods for CI: its users write the URL.
+const ciHost = env.SDK_MODE === 'path-style' ? `${env.SDK_HOST}/${Bucket}` : `${Bucket}.ci.${Region}.myqcloud.com`;
+
+function ci(Method, path, { query, body } = {}) {
+  const xml = body === undefined ? {} : { Body: `<Request>${body}</Request>`, ContentType: 'application/xml' };
+  return cos.request({ ...place, Method, Key: path.slice(1), Url: `http://${ciHost}${path}`, Query: query, ...xml });
+}
+
+// What a plain client gets for a signed URL, its host being the server.
+function fetch(url) {
+  const { host, pathname, search } = new URL(url);
+  const [address, port] = env.SDK_HOST.split(':');
+  return new Promise((resolve, reject) => {
+    const request = http.get({ host: address, port, path: pathname + search, headers: { Host: host } }, (reply) => {
+      const chunks = [];
+      reply.on('data', (chunk) => chunks.push(chunk));
+      reply.on('end', () => resolve({ status: reply.statusCode, type: reply.headers['content-type'], text: Buffer.concat(chunks).toString() }));
+    });
+    request.on('error', reject);
+  });
+}
+
+function readable(reply) {
+  return JSON.parse(JSON.stringify(reply, (_, value) => (value?.type === 'Buffer' ? Buffer.from(value).toString() : value)));
+}
+
+async function call(name, send) {
+  try {
+    const reply = readable(await send());
+    console.log(JSON.stringify({ call: name, reply }));
+    return reply;
+  } catch (error) {
+    console.log(JSON.stringify({ call: name, error: `${error.code || ''} ${error.message || error} ${error.stack}` }));
+    return {};
+  }
+}
+
+function job(target) {
+  const output = `<Region>${Region}</Region><Bucket>${Bucket}</Bucket><Object>${target}</Object>`;
+  return (
+    '<Tag>NoiseReduction</Tag><Input><Object>in/a b.wav</Object></Input><Operation>' +
+    '<NoiseReduction><Format>wav</Format><SampleRate>16000</SampleRate></NoiseReduction>' +
+    `<Output>${output}</Output><UserData>ticket-42</UserData><JobLevel>1</JobLevel></Operation>`
+  );
+}
+
+function queue(name, state) {
+  return `<Name>${name}</Name><State>${state}</State><NotifyConfig><State>Off</State></NotifyConfig>`;
+}
+
+function template(format) {
+  const order = `<NoiseReduction><Format>${format}</Format><Samplerate>48000</Samplerate></NoiseReduction>`;
+  return `<Tag>NoiseReduction</Tag><Name>模板_1</Name>${order}`;
+}
+
+async function objects() {
+  const Key = 'in/a b+中(1)!.txt';
+  await call('putBucket', () => cos.putBucket(place));
+  await call('headBucket', () => cos.headBucket(place));
+  await call('getService', () => cos.getService({ Region }));
+  await call('putObject', () =>
+    cos.putObject({ ...place, Key, Body: 'hello', Headers: { 'x-cos-meta-k': 'v' }, CacheControl: '' }),
+  );
+  await call('headObject', () => cos.headObject({ ...place, Key }));
+  await call('getObject', () => cos.getObject({ ...place, Key, Range: 'bytes=1-3' }));
+  const Query = { 'response-content-type': 'text/plain' };
+  await call('getObjectUrl', () => fetch(cos.getObjectUrl({ ...place, Key, Sign: true, Query })));
+  await call('uploadFile', () => cos.uploadFile({ ...place, Key: 'program', FilePath: __filename, SliceSize: 1024 ** 2 }));
+  await call('getBucket', () => cos.getBucket({ ...place, Prefix: 'in/', EncodingType: 'url' }));
+  await call('deleteObject', () => cos.deleteObject({ ...place, Key }));
+  await cos.deleteObject({ ...place, Key: 'program' });
+}
+
+async function jobs() {
+  const all = { pageNumber: 1, pageSize: 10, queueIds: '' };
+  const found = await call('request describeQueues', () => ci('GET', '/asrqueue', { query: all }));
+  const queueId = found.Response?.QueueList?.QueueId;
+  await call('request updateQueue', () => ci('PUT', `/asrqueue/${queueId}`, { body: queue('node', 'Paused') }));
+  const first = await call('request createJob', () => ci('POST', '/jobs', { body: job('out/1.wav') }));
+  const second = await ci('POST', '/jobs', { body: job('out/2.wav') });
+  const ids = [first, second].map((reply) => reply.Response?.JobsDetail?.JobId);
+  await call('request describeJob', () => ci('GET', `/jobs/${ids.join(',')}`));
+  const newest = { tag: 'NoiseReduction', size: 1, startCreationTime: '2001-01-01T00:00:00+0800' };
+  await call('request listJobs', () => ci('GET', '/jobs', { query: newest }));
+  await call('request cancelJob', () => ci('PUT', `/jobs/${ids[0]}`, { query: { cancel: '' } }));
+  await ci('PUT', `/jobs/${ids[1]}`, { query: { cancel: '' } });
+}
+
+async function templates() {
+  const made = await call('request createTemplate', () => ci('POST', '/template', { body: template('mp3') }));
+  const path = `/template/${made.Response?.Template?.TemplateId}`;
+  await call('request updateTemplate', () => ci('PUT', path, { body: template('m4a') }));
+  await call('request describeTemplates', () => ci('GET', '/template', { query: { tag: 'NoiseReduction', name: '模' } }));
+  await call('request deleteTemplate', () => ci('DELETE', path));
+}
+
+async function services() {
+  await call('request describeServices', () => ci('GET', '/asrbucket', { query: { bucketNames: Bucket } }));
+  await call('request closeService', () => ci('DELETE', '/asrbucket'));
+  await call('request openService', () => ci('POST', '/asrbucket'));
+}
+
+async function main() {
+  await objects();
+  for (const part of [jobs, templates, services]) await part().catch((error) => console.error(part.name, error));
+  await call('deleteBucket', () => cos.deleteBucket(place));
+}
+
+main();
