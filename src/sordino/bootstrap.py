@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import procrastinate
@@ -11,6 +12,7 @@ import procrastinate
 from sordino import denoisers
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
+from sordino.adapters.http_callback import HttpCallbacks
 from sordino.adapters.media import ProcessMedia
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.migrate import migrate
@@ -19,9 +21,12 @@ from sordino.adapters.tasks import MEDIA_QUEUE, EngineTasks, engine, run_job
 from sordino.adapters.worker import EngineWorker
 from sordino.api.app import Application
 from sordino.api.call import Services
+from sordino.domain.callback_url import Allowed
 from sordino.domain.identity import AccessKey
 from sordino.domain.ports import Blobs
+from sordino.jobs.callbacks import JobCallbacks
 from sordino.jobs.manage import ManageJobs
+from sordino.jobs.notify import Notify
 from sordino.jobs.pipeline import Limits, Pipeline
 from sordino.jobs.queues import Queues
 from sordino.jobs.release import Releaser
@@ -33,6 +38,7 @@ from sordino.storage.bindings import Bindings
 from sordino.storage.buckets import BucketStore
 from sordino.storage.objects import ObjectStore
 from sordino.storage.sweep import Sweep
+from sordino.wire.callbacks import render_callback
 from sordino.wire.ids import new_job_id, new_queue_id, new_template_id
 
 # One for the job, one for each of heartbeat, takeover, sweep and release; they need one only now and then.
@@ -106,10 +112,43 @@ async def prepare(settings: Settings, keep: Callable[[AccessKey], None]) -> Acce
 
 
 @asynccontextmanager
+async def open_queues(settings: Settings) -> AsyncIterator[Queues]:
+    """The queue use cases alone, beside a service that runs.
+
+    Raises:
+        NoDatabaseError: its database does not answer, or is another version's.
+    """
+    database = PostgresDatabase(
+        database_url(settings),
+        schema=settings.database_schema,
+        max_connections=1,
+        tasks=lambda connection: EngineTasks(engine(), connection),
+    )
+    async with database:
+        if not await database.ready():
+            raise NoDatabaseError(
+                "The service's database does not answer, or does not have this version's tables. "
+                "Is the service running, and of this version?"
+            )
+        # Nobody is poked: the service looks by itself.
+        yield Queues(
+            database=database,
+            clock=SystemClock(),
+            new_queue_id=new_queue_id,
+            max_queues=settings.max_queues,
+            poke=lambda: None,
+        )
+
+
+@asynccontextmanager
 async def open_application(settings: Settings) -> AsyncIterator[Application]:
     """The HTTP half."""
     clock = SystemClock()
-    async with open_foundation(settings) as base, _releasing(_releaser(settings, base.database)) as releaser:
+    async with (
+        open_foundation(settings) as base,
+        _releasing(_releaser(settings, base.database)) as releaser,
+        _notifying(_notify(settings, base.database)) as notify,
+    ):
         yield Application(
             Services(
                 settings=settings,
@@ -145,8 +184,38 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
                     limit=settings.max_templates,
                 ),
                 bindings=Bindings(database=base.database, clock=clock, new_queue_id=new_queue_id),
+                callbacks=JobCallbacks(
+                    database=base.database,
+                    clock=clock,
+                    allowed=Allowed.parse(settings.callback_allow),
+                    poke=notify.poke,
+                ),
             )
         )
+
+
+def _notify(settings: Settings, database: PostgresDatabase) -> Notify:
+    secret = settings.callback_secret.get_secret_value() if settings.callback_secret else None
+    allowed = Allowed.parse(settings.callback_allow)
+    return Notify(
+        database=database,
+        clock=SystemClock(),
+        callbacks=HttpCallbacks(timeout=settings.callback_timeout_seconds, allowed=allowed),
+        render=partial(render_callback, secret=secret),
+        timeout=settings.callback_timeout_seconds,
+        retry_for=timedelta(seconds=settings.callback_retry_seconds),
+    )
+
+
+@asynccontextmanager
+async def _notifying(notify: Notify) -> AsyncIterator[Notify]:
+    """Run it beside the block; tries that are under way at the end are waited for."""
+    task = asyncio.create_task(notify.run())
+    try:
+        yield notify
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 @asynccontextmanager

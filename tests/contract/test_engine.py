@@ -1,9 +1,11 @@
 """The task engine's worker and the takeover, over real databases that fail at the worst moment."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import procrastinate
 import psycopg
@@ -14,6 +16,7 @@ from sordino.adapters import worker as worker_module
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.takeover import Takeover
+from sordino.adapters.tasks import MEDIA_QUEUE, run_job
 from sordino.adapters.worker import EngineWorker
 from sordino.jobs.pipeline import TryAgainError
 
@@ -23,11 +26,12 @@ TASKS = "SELECT args ->> 'job_id' AS job_id, status, worker_id FROM procrastinat
 
 @asynccontextmanager
 async def working(
-    app: procrastinate.App, run_job: Callable[[str], Awaitable[None]], **options: float
+    app: procrastinate.App, run: Callable[[str, int], Awaitable[None]], **options: Any
 ) -> AsyncIterator[None]:
     """A worker that works while the block runs."""
-    times = {"heartbeat": 0.05, "silence": 5.0} | options
-    task = asyncio.create_task(EngineWorker(app=app, clock=SystemClock(), run_job=run_job, **times).run())
+    options = {"queue": MEDIA_QUEUE, "heartbeat": 0.05, "silence": 5.0} | options
+    worker = EngineWorker(app=app, clock=SystemClock(), act=partial(run_job, run), **options)
+    task = asyncio.create_task(worker.run())
     try:
         yield
     finally:
@@ -36,11 +40,11 @@ async def working(
             await task
 
 
-async def defer(database: PostgresDatabase, *job_ids: str, level: int = 0) -> None:
+async def defer(database: PostgresDatabase, *job_ids: str, release: int = 1) -> None:
     """Have jobs run."""
     async with database.transaction() as tx:
         for job_id in job_ids:
-            await tx.tasks.run_job(job_id, level)
+            await tx.tasks.run_job(job_id, release)
 
 
 async def rows(database: PostgresDatabase, query: str) -> list[dict[str, object]]:
@@ -57,14 +61,16 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 class Log:
-    """Notes which jobs were run."""
+    """Notes which jobs were run, and which of their releases."""
 
     def __init__(self) -> None:
         self.jobs: list[str] = []
+        self.releases: list[int] = []
 
-    async def __call__(self, job_id: str) -> None:
+    async def __call__(self, job_id: str, release: int) -> None:
         """Run a job."""
         self.jobs.append(job_id)
+        self.releases.append(release)
 
     async def has(self, count: int) -> bool:
         """Whether so many jobs were run."""
@@ -77,17 +83,49 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "LONGEST_PAUSE", 0.05)
 
 
-async def test_runs_the_highest_level_first_then_the_oldest(
-    app: procrastinate.App, empty_database: PostgresDatabase
-) -> None:
-    """Tasks run in the order of their level, then of their age, and leave no row."""
+async def test_runs_what_was_first(app: procrastinate.App, empty_database: PostgresDatabase) -> None:
+    """Tasks run in the order in which they were deferred, and leave no row."""
     await defer(empty_database, "old", "young")
-    await defer(empty_database, "urgent", level=2)
+    await defer(empty_database, "youngest", release=2)
     log = Log()
     async with working(app, log):
         await until(lambda: log.has(3))
         await until(lambda: _empty(empty_database))
-    assert log.jobs == ["urgent", "old", "young"]
+    assert log.jobs == ["old", "young", "youngest"]
+    assert log.releases == [1, 1, 2]
+
+
+async def test_a_task_of_an_earlier_version(app: procrastinate.App, empty_database: PostgresDatabase) -> None:
+    """A task that names no release is of release 0."""
+    await app.configure_task("run_job", queue=MEDIA_QUEUE).defer_async(job_id="j1")
+    log = Log()
+    async with working(app, log):
+        await until(lambda: log.has(1))
+    assert (log.jobs, log.releases) == (["j1"], [0])
+
+
+async def test_says_when_it_is_free(app: procrastinate.App, empty_database: PostgresDatabase) -> None:
+    """A worker asks for more when it begins and after each task, and has a slot as long as it works."""
+    log, asked = Log(), []
+    await defer(empty_database, "j1")
+    async with working(app, log, slot=True, free=lambda: asked.append(len(log.jobs))):
+        await until(lambda: _beaten(asked, 2))
+        assert [row["worker_id"] for row in await rows(empty_database, "SELECT worker_id FROM slots")] == [
+            row["id"] for row in await rows(empty_database, WORKERS)
+        ]
+    assert asked == [0, 1]
+    assert await rows(empty_database, "SELECT FROM slots") == []
+
+
+async def test_serves_its_own_queue(app: procrastinate.App, empty_database: PostgresDatabase) -> None:
+    """A worker of another queue leaves jobs alone and has no slot."""
+    await defer(empty_database, "j1")
+    await app.configure_task("other", queue="other").defer_async(job_id="o1")
+    log = Log()
+    async with working(app, log, queue="other"):
+        await until(lambda: log.has(1))
+        assert await rows(empty_database, "SELECT FROM slots") == []
+    assert log.jobs == ["o1"]
 
 
 async def _empty(database: PostgresDatabase) -> bool:
@@ -115,13 +153,13 @@ async def test_try_again_runs_again(app: procrastinate.App, empty_database: Post
     """A task whose job shall be tried again runs again after the time named."""
     log = Log()
 
-    async def run_job(job_id: str) -> None:
-        await log(job_id)
+    async def run(job_id: str, release: int) -> None:
+        await log(job_id, release)
         if len(log.jobs) == 1:
             raise TryAgainError(0)
 
     await defer(empty_database, "j1")
-    async with working(app, run_job):
+    async with working(app, run):
         await until(lambda: log.has(2))
     assert log.jobs == ["j1", "j1"]
 
@@ -132,13 +170,13 @@ async def test_a_task_that_cannot_begin_does_not_hold_up_the_others(
     """A task that breaks is put off, and the next one runs in the same session."""
     log = Log()
 
-    async def run_job(job_id: str) -> None:
-        await log(job_id)
+    async def run(job_id: str, release: int) -> None:
+        await log(job_id, release)
         if job_id == "broken":
             raise KeyError("row of another version")
 
     await defer(empty_database, "broken", "sound")
-    async with working(app, run_job):
+    async with working(app, run):
         await until(lambda: log.has(2))
         await until(lambda: _only_task(empty_database, "broken", "todo"))
     assert log.jobs == ["broken", "sound"]
@@ -152,12 +190,12 @@ async def test_stopping_gives_the_task_back(app: procrastinate.App, empty_databa
     """A worker that is stopped leaves its task waiting, and no trace of itself."""
     started = asyncio.Event()
 
-    async def run_job(job_id: str) -> None:
+    async def run(job_id: str, release: int) -> None:
         started.set()
         await asyncio.sleep(60)
 
     await defer(empty_database, "j1")
-    async with working(app, run_job):
+    async with working(app, run):
         await started.wait()
     assert await _only_task(empty_database, "j1", "todo")
     assert await rows(empty_database, WORKERS) == []
@@ -186,7 +224,7 @@ async def test_one_failed_heartbeat_changes_nothing(
     assert all(beats)
 
 
-async def _beaten(beats: list[bool], count: int) -> bool:
+async def _beaten(beats: Sequence[object], count: int) -> bool:
     return len(beats) >= count
 
 
@@ -194,13 +232,13 @@ async def test_a_worker_held_for_dead_begins_anew(app: procrastinate.App, empty_
     """A worker whose row is gone stops its job, comes back under a new number and runs the job again."""
     log = Log()
 
-    async def run_job(job_id: str) -> None:
-        await log(job_id)
+    async def run(job_id: str, release: int) -> None:
+        await log(job_id, release)
         if len(log.jobs) == 1:
             await asyncio.sleep(60)
 
     await defer(empty_database, "j1")
-    async with working(app, run_job):
+    async with working(app, run):
         await until(lambda: log.has(1))
         (first,) = await rows(empty_database, WORKERS)
         async with empty_database.pool.connection() as connection:
@@ -235,8 +273,9 @@ async def test_a_task_that_cannot_be_settled_is_not_forgotten(
 async def test_takeover_from_the_dead_and_from_nobody_else(
     app: procrastinate.App, empty_database: PostgresDatabase
 ) -> None:
-    """Only tasks of workers that are silent or gone are taken over, each once, at the level they had."""
-    await defer(empty_database, "dead", "gone", "alive", level=1)
+    """Only tasks of workers that are silent or gone are taken over, each once, of whatever queue, as they were."""
+    await defer(empty_database, "dead", "alive", release=3)
+    await app.configure_task("other", queue="other", priority=1).defer_async(job_id="gone", more=[1])
     async with empty_database.pool.connection() as connection:
         for job_id, age in (("dead", 60), ("gone", None), ("alive", 1)):
             worker = None
@@ -252,5 +291,12 @@ async def test_takeover_from_the_dead_and_from_nobody_else(
     assert await takeover.from_the_dead() == 0
     found = {row["job_id"]: row["status"] for row in await rows(empty_database, TASKS)}
     assert found == {"alive": "doing", "dead": "todo", "gone": "todo"}
-    priorities = await rows(empty_database, "SELECT DISTINCT priority FROM procrastinate_jobs")
-    assert [row["priority"] for row in priorities] == [1]
+    found = await rows(
+        empty_database,
+        "SELECT queue_name, task_name, priority, args FROM procrastinate_jobs ORDER BY 1, args ->> 'job_id'",
+    )
+    assert [tuple(row.values()) for row in found] == [
+        (MEDIA_QUEUE, "run_job", 0, {"job_id": "alive", "release": 3}),
+        (MEDIA_QUEUE, "run_job", 0, {"job_id": "dead", "release": 3}),
+        ("other", "other", 1, {"job_id": "gone", "more": [1]}),
+    ]

@@ -60,11 +60,22 @@ def test_the_engine_is_shallow(slots: int, jobs: int) -> None:
         (EngineLoad(slots=2, jobs=1, waiting=False), 0),
         (EngineLoad(slots=2, jobs=9, waiting=True), 0),
         (EngineLoad(slots=0, jobs=0, waiting=True), 0),
+        (EngineLoad(slots=1, jobs=1, waiting=True), 1),
+        (EngineLoad(slots=8, jobs=11, waiting=True), 0),
+        (EngineLoad(slots=8, jobs=10, waiting=True), 2),
     ],
 )
 def test_room(load: EngineLoad, room: int) -> None:
-    """There is room up to the depth, never less than none, and none that nobody asks for."""
+    """There is room up to the depth once half of the reserve is used, and none that nobody asks for."""
     assert load.room == room
+
+
+@given(slots=st.integers(0, 200), jobs=st.integers(0, 400))
+def test_room_for_every_idle_worker(slots: int, jobs: int) -> None:
+    """The room never leads beyond the depth, and is there whenever a worker has nothing to do."""
+    room = EngineLoad(slots=slots, jobs=jobs, waiting=True).room
+    assert room == 0 or jobs + room == depth(slots)
+    assert room > 0 or jobs >= slots
 
 
 @given(room=st.integers(0, 30), queues=candidates())

@@ -4,6 +4,7 @@ A task is one row of the engine. It is deferred on the connection, so in the tra
 it says no more than which job to run, and of which release it is: everything else is the job's row.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +18,11 @@ MEDIA_QUEUE: Final = "media"
 def engine() -> procrastinate.App:
     """The engine; open it with ``app.open_async(pool)`` over the database's pool before use."""
     return procrastinate.App(connector=procrastinate.PsycopgConnector())
+
+
+async def run_job(run: Callable[[str, int], Awaitable[None]], task: Mapping[str, Any]) -> None:
+    """Do a task that ``EngineTasks.run_job`` deferred; those of earlier versions name no release."""
+    await run(str(task["job_id"]), int(task.get("release", 0)))
 
 
 @dataclass(frozen=True, slots=True)

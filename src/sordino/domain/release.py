@@ -37,8 +37,10 @@ class EngineLoad:
 
     @property
     def room(self) -> int:
-        """How many jobs it can be given."""
-        return max(depth(self.slots) - self.jobs, 0) if self.waiting else 0
+        """How many jobs to give it: none before half of the reserve is used, so that a pass serves several workers."""
+        full = depth(self.slots)
+        enough = self.slots + (full - self.slots) // 2
+        return full - self.jobs if self.waiting and self.jobs <= enough else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,54 +27,61 @@ _TAKE_TURN: Final = """
 SELECT set_config('idle_in_transaction_session_timeout', '5s', true),
        pg_advisory_xact_lock(hashtextextended('sordino releases of ' || current_schema(), 0))
 """
-# `busy` hops from queue to queue over the index, whatever lies between. Of each account as many queues as there is room
-# are enough: one that comes after so many others in its own account is never reached.
+# `heads` hops over the index from the head of one queue to that of the next, whatever lies between. As many
+# accounts as there is room, and as many queues of each, are enough: whatever comes after so many others is not reached.
 _CANDIDATES: Final = """
-WITH RECURSIVE busy AS (
-    SELECT min(queue_id) AS queue_id FROM jobs WHERE state = 'Submitted' AND NOT released
+WITH RECURSIVE heads AS (
+    (SELECT queue_id, created_at
+       FROM jobs
+      WHERE state = 'Submitted' AND NOT released
+      ORDER BY queue_id, level DESC, created_at, job_id
+      LIMIT 1)
     UNION ALL
-    SELECT (SELECT min(jobs.queue_id)
-              FROM jobs
-             WHERE state = 'Submitted' AND NOT released AND jobs.queue_id > busy.queue_id)
-      FROM busy
-     WHERE busy.queue_id IS NOT NULL),
+    SELECT next.queue_id, next.created_at
+      FROM heads
+     CROSS JOIN LATERAL (
+           SELECT jobs.queue_id, jobs.created_at
+             FROM jobs
+            WHERE state = 'Submitted' AND NOT released AND jobs.queue_id > heads.queue_id
+            ORDER BY jobs.queue_id, level DESC, jobs.created_at, job_id
+            LIMIT 1) AS next),
 engine AS MATERIALIZED (
     SELECT queue_id, bucket, count(*) AS held
       FROM jobs
      WHERE released AND state IN ('Submitted', 'Running')
      GROUP BY queue_id, bucket),
 accounts AS MATERIALIZED (
-    SELECT buckets.appid, sum(held)::bigint AS held
+    SELECT appid, sum(held)::bigint AS held
       FROM engine JOIN buckets ON buckets.name = engine.bucket
-     GROUP BY buckets.appid),
+     GROUP BY appid),
 ready AS (
-    SELECT buckets.appid AS account, busy.queue_id, coalesce(accounts.held, 0) AS held_by_account,
-           coalesce(engine.held, 0) AS held,
-           least(%(room)s, coalesce(queues.max_concurrent, %(max_concurrent)s) - coalesce(engine.held, 0)) AS allowed
-      FROM busy
+    SELECT appid AS account, queue_id, coalesce(accounts.held, 0) AS held_by_account, coalesce(engine.held, 0) AS held,
+           heads.created_at AS head_at,
+           least(%(room)s, coalesce(max_concurrent, %(max_concurrent)s) - coalesce(engine.held, 0)) AS allowed
+      FROM heads
       JOIN queues USING (queue_id)
       JOIN buckets ON buckets.name = queues.bucket
       LEFT JOIN engine USING (queue_id)
       LEFT JOIN accounts USING (appid)
      WHERE queues.state = 'Active'),
 placed AS (
-    SELECT ready.*, head.created_at AS head_at,
-           row_number() OVER (PARTITION BY account ORDER BY held, head.created_at, queue_id COLLATE "C") AS place
+    SELECT *, row_number() OVER own AS place, first_value(head_at) OVER own AS first_at,
+           first_value(queue_id) OVER own AS first_id
       FROM ready
-     CROSS JOIN LATERAL (
-           SELECT created_at
-             FROM jobs
-            WHERE jobs.queue_id = ready.queue_id AND state = 'Submitted' AND NOT released
-            ORDER BY level DESC, created_at, job_id
-            LIMIT 1) AS head
-     WHERE allowed > 0)
+     WHERE allowed > 0
+    WINDOW own AS (PARTITION BY account ORDER BY held, head_at, queue_id COLLATE "C")),
+ranked AS (
+    SELECT *, dense_rank() OVER (ORDER BY held_by_account, first_at, first_id COLLATE "C") AS account_place
+      FROM placed
+     WHERE place <= %(room)s)
 SELECT account, queue_id, held_by_account, held, head_at,
        (SELECT count(*)
-          FROM (SELECT FROM jobs
-                 WHERE jobs.queue_id = placed.queue_id AND state = 'Submitted' AND NOT released
-                 LIMIT placed.allowed) AS waiting) AS available
-  FROM placed
- WHERE place <= %(room)s
+          FROM (SELECT
+                  FROM jobs
+                 WHERE jobs.queue_id = ranked.queue_id AND state = 'Submitted' AND NOT released
+                 LIMIT ranked.allowed) AS waiting) AS available
+  FROM ranked
+ WHERE account_place <= %(room)s
 """
 # Rows that others hold are passed over, so that a pass waits for nobody and is no deadlock.
 _RELEASE: Final = """
