@@ -10,6 +10,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import typer  # noqa: E402 - the variables above must be set before anything that may import NumPy
 
 # Under other names: those of the modules belong to the modules.
+from sordino.cli.admin import app as admin_app  # noqa: E402
 from sordino.cli.bench import app as bench_app  # noqa: E402
 from sordino.cli.denoise import denoise as denoise_command  # noqa: E402
 from sordino.cli.engines import engines as engines_command  # noqa: E402
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 for _command in (denoise_command, engines_command, serve_command, api, worker):
     app.command()(_command)
+app.add_typer(admin_app, name="admin")
 app.add_typer(bench_app, name="bench")
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from sordino.cli.start import fail, read_settings
+
 if TYPE_CHECKING:
     import socket
     from contextlib import ExitStack
@@ -51,7 +53,7 @@ def serve(
 
     from sordino.adapters.data_directory import DataDirectoryError, locked
 
-    settings = _settings(host=host, port=port, tls_host=tls_host, tls_port=tls_port, data=data, workers=workers)
+    settings = read_settings(host=host, port=port, tls_host=tls_host, tls_port=tls_port, data=data, workers=workers)
     _warn_of_unknown_variables()
     # Until the processes run, a stop unwinds the start: what was begun is ended in order.
     _on_stop_signals(_leave)
@@ -62,7 +64,7 @@ def serve(
         try:
             stack.enter_context(locked(settings.data))
         except DataDirectoryError as error:
-            _stop(str(error))
+            fail(str(error))
         _serve(settings, listeners, stack)
 
 
@@ -78,7 +80,7 @@ def _serve(settings: "Settings", listeners: "Sequence[socket.socket]", stack: "E
         cares.append(Care(name="PostgreSQL", tend=postgres.revive))
     os.environ.update(environment)
     check_engine()
-    _prepare(_settings())
+    _prepare(read_settings())
     me = [sys.executable, "-m", "sordino"]
     supervisor = Supervisor(
         programs=[
@@ -118,7 +120,7 @@ def api(
 
     from sordino.adapters.supervisor import hold_lifeline
 
-    settings = _settings(host=host, port=port, tls_host=tls_host, tls_port=tls_port, data=data)
+    settings = read_settings(host=host, port=port, tls_host=tls_host, tls_port=tls_port, data=data)
     hold_lifeline(lifeline)
     if descriptors:
         listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors]
@@ -149,7 +151,7 @@ def worker(data: Data = None, lifeline: Lifeline = None) -> None:
 
     from sordino.adapters.supervisor import hold_lifeline
 
-    settings = _settings(data=data)
+    settings = read_settings(data=data)
     hold_lifeline(lifeline)
     if lifeline is None:
         _warn_of_unknown_variables()
@@ -173,27 +175,6 @@ async def _run_worker(settings: "Settings") -> None:
             loop.add_signal_handler(number, task.cancel)
         with suppress(asyncio.CancelledError):
             await task
-
-
-def _settings(**options: object) -> "Settings":
-    """Settings from the environment and the options that were given; also starts logging."""
-    from pydantic import ValidationError
-
-    from sordino import logs
-    from sordino.settings import SECRETS, Settings
-
-    try:
-        settings = Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        for fault in error.errors():
-            name = "_".join(str(part) for part in fault["loc"])
-            value = "" if name in SECRETS else f" (it is {fault['input']!r})"
-            typer.echo(
-                f"sordino: SORDINO_{name.upper()}: {fault['msg'].removeprefix('Value error, ')}{value}", err=True
-            )
-        raise typer.Exit(2) from None
-    logs.configure(settings.log_format, settings.log_level)
-    return settings
 
 
 def _warn_of_unknown_variables() -> None:
@@ -221,7 +202,7 @@ def _listen_on(host: str, port: int, options: str) -> "socket.socket":
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        _stop(f"cannot listen on {_printable(host)}:{port}: {error.strerror}. Choose another: {options}")
+        fail(f"cannot listen on {_printable(host)}:{port}: {error.strerror}. Choose another: {options}")
 
 
 def _tls(settings: "Settings") -> "ServerTls | None":
@@ -235,7 +216,7 @@ def _tls(settings: "Settings") -> "ServerTls | None":
     try:
         return ServerTls(Files(certificate=certificate, key=key))
     except CertificateError as error:
-        _stop(str(error))
+        fail(str(error))
 
 
 def _try_engine(settings: "Settings", stack: "ExitStack") -> Callable[[], None]:
@@ -249,7 +230,7 @@ def _try_engine(settings: "Settings", stack: "ExitStack") -> Callable[[], None]:
         try:
             passed()
         except EngineError as error:
-            _stop(f"the engine {settings.denoiser!r} cannot be loaded: {error}")
+            fail(f"the engine {settings.denoiser!r} cannot be loaded: {error}")
 
     return check
 
@@ -260,7 +241,7 @@ def _start_postgres(settings: "Settings", stack: "ExitStack") -> "EmbeddedPostgr
     try:
         return stack.enter_context(EmbeddedPostgres(settings.data, max_connections=_sessions(settings)))
     except EmbeddedPostgresError as error:
-        _stop(str(error))
+        fail(str(error))
 
 
 def _sessions(settings: "Settings") -> int:
@@ -289,9 +270,9 @@ def _prepare(settings: "Settings") -> None:
         _try_blobs(settings)
         key = asyncio.run(prepare(settings, keep))
     except (NoDatabaseError, MigrationError, DataDirectoryError) as error:
-        _stop(str(error))
+        fail(str(error))
     except DatabaseUnavailableError as error:
-        _stop(f"the database does not answer: {error}")
+        fail(f"the database does not answer: {error}")
     if key is not None:
         _tell_root_key(key, kept[-1])
 
@@ -306,7 +287,7 @@ def _try_blobs(settings: "Settings") -> None:
         ObstoreBlobs(settings.blobs)
     except (OSError, BaseError) as error:
         # What follows the first line is for the debugging of obstore.
-        _stop(f"the blob store cannot be opened: {str(error).splitlines()[0]}. Check SORDINO_BLOBS_URL")
+        fail(f"the blob store cannot be opened: {str(error).splitlines()[0]}. Check SORDINO_BLOBS_URL")
 
 
 def _tell_root_key(key: "AccessKey", path: Path) -> None:
@@ -350,8 +331,3 @@ def _urls(settings: "Settings", listeners: "Sequence[socket.socket]") -> str:
 
 def _printable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _stop(message: str) -> NoReturn:
-    typer.echo(f"sordino: {message}", err=True)
-    raise typer.Exit(1)

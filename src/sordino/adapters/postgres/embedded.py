@@ -27,7 +27,7 @@ from sordino.adapters.postgres.binaries import Binaries, reachable_binaries
 from sordino.adapters.postgres.directory import building
 from sordino.adapters.postgres.errors import EmbeddedPostgresError
 
-__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "find_running"]
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +53,7 @@ _POLL_SECONDS: Final = 0.02
 _PORT: Final = 5432
 _SOCKET: Final = f".s.PGSQL.{_PORT}"
 _PID_FILE: Final = "postmaster.pid"
+_PID_FILE_SOCKET_LINE: Final = 4
 _PID_FILE_STATUS_LINE: Final = 7
 _LOG_TAIL: Final = 2000
 _PROC: Final = Path("/proc")
@@ -115,7 +116,7 @@ class EmbeddedPostgres:
     @property
     def dsn(self) -> str:
         """Connection string of the database ``sordino`` for libpq, valid from ``start`` on."""
-        return self._dsn(NAME)
+        return _dsn(self._sockets, NAME)
 
     @property
     def pid(self) -> int | None:
@@ -288,13 +289,42 @@ class EmbeddedPostgres:
         return lines[0] == str(pid) and len(lines) > _PID_FILE_STATUS_LINE and lines[_PID_FILE_STATUS_LINE] == "ready"
 
     def _create_database(self) -> None:
-        with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
+        with psycopg.connect(_dsn(self._sockets, "postgres"), autocommit=True) as connection:
             known = connection.execute("SELECT FROM pg_database WHERE datname = %s", [NAME]).fetchone()
             if known is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
 
-    def _dsn(self, database: str) -> str:
-        return make_conninfo(host=str(self._sockets), port=_PORT, user=NAME, dbname=database)
+
+def find_running(data: Path) -> str | None:
+    """Connection string of the server that runs on a data directory, in whatever process; None when none does.
+
+    Raises:
+        EmbeddedPostgresError: only others may enter the directory.
+    """
+    cluster = data.absolute() / "postgres"
+    try:
+        lines = _pid_file(cluster)
+    except PermissionError:
+        raise EmbeddedPostgresError(
+            f"{cluster} cannot be entered: run this as root, or as the account that runs the service."
+        ) from None
+    if len(lines) <= _PID_FILE_STATUS_LINE or lines[_PID_FILE_STATUS_LINE] != "ready" or not _lives(lines[0]):
+        return None
+    return _dsn(Path(lines[_PID_FILE_SOCKET_LINE]), NAME)
+
+
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another account: root's service, whose files we may read
+        return True
+    return True
+
+
+def _dsn(sockets: Path, database: str) -> str:
+    return make_conninfo(host=str(sockets), port=_PORT, user=NAME, dbname=database)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

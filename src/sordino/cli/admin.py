@@ -1,0 +1,265 @@
+"""``sordino admin``: what whoever runs a service does to it, on its machine and without a key of it."""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from sordino.cli.start import fail, read_settings
+
+if TYPE_CHECKING:
+    from sordino.adapters.certificates import Names
+    from sordino.adapters.tls_directory import Made
+    from sordino.domain.queue import Queue
+    from sordino.jobs.queues import Queues
+    from sordino.settings import Settings
+
+T = TypeVar("T")
+
+DEFAULT = "default"
+DEFAULT_DAYS = 730
+MAX_DAYS = 825
+
+app = typer.Typer(help="Administer a service: its certificate, its queues.", no_args_is_help=True)
+queue_app = typer.Typer(help="Limits of queues. The service must be running.", no_args_is_help=True)
+app.add_typer(queue_app, name="queue")
+
+Data = Annotated[Path | None, typer.Option("--data", help="The service's data directory. [SORDINO_DATA]")]
+BucketName = Annotated[str, typer.Argument(help="Full name of the bucket, `<name>-<APPID>`.", metavar="BUCKET")]
+Limit = Annotated[str | None, typer.Option(help=f"A number from 1, or `{DEFAULT}`: the server's setting.")]
+
+
+@app.callback()
+def _group() -> None:
+    """Administer a service: its certificate, its queues."""
+
+
+@app.command()
+def tls(
+    region: Annotated[
+        list[str] | None,
+        typer.Option(help="Region of the cloud's host names to vouch for; repeatable. By default SORDINO_REGION."),
+    ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Further host name, IP address or wildcard such as `*.cos.sound.example`; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    days: Annotated[
+        int, typer.Option(min=1, max=MAX_DAYS, help="How long the server's certificate lasts, days.")
+    ] = DEFAULT_DAYS,
+    renew: Annotated[
+        bool,
+        typer.Option(
+            "--renew",
+            help="Make a new server certificate by the authority that is there, so that clients need nothing new; "
+            "for the same names, if none are given.",
+        ),
+    ] = False,
+    data: Data = None,
+) -> None:
+    """Make a certificate for HTTPS, and an authority of one's own that clients can trust.
+
+    It is for the host names that SDKs use in the region and for this machine. They lie in `tls` in the data directory;
+    `sordino serve --tls-port 8443` serves with them. The authority can vouch for these names, and names below
+    them, alone.
+    """
+    from datetime import UTC, datetime
+
+    from sordino.adapters.certificates import CertificateError, Names, cloud_hosts
+    from sordino.adapters.tls_directory import create
+    from sordino.adapters.tls_directory import renew as renew_certificate
+
+    settings = read_settings(data=data)
+    now = datetime.now(UTC)
+    try:
+        names = Names.parse([*cloud_hosts(region or [settings.region]), *(host or [])])
+        if not renew:
+            made = create(settings.data, names, now, days)
+        else:
+            made = renew_certificate(settings.data, names if region or host else None, now, days)
+    except CertificateError as error:
+        fail(str(error))
+    typer.echo(_told(made))
+    typer.echo(_TAKEN if renew else _trust(made.directory))
+
+
+_TAKEN = "A service that runs takes it within seconds. Clients need nothing new."
+
+
+def _told(made: "Made") -> str:
+    names = "\n".join(f"  {name}" for name in _listed(made.names))
+    return f"The certificate is in {made.directory}. It ends on {made.end:%Y-%m-%d} and is for\n{names}"
+
+
+def _listed(names: "Names") -> Sequence[str]:
+    return [*names.dns, *names.addresses]
+
+
+def _trust(directory: Path) -> str:
+    from sordino.adapters.tls_directory import CA
+
+    ca = directory / CA
+    return f"""\
+Serve with it:
+  sordino serve --tls-port 8443 --data {directory.parent}
+Copy {ca} to the clients, which must trust it. It is no secret, and can
+vouch for the names above, and names below them, alone.
+  Python SDK  CosConfig(..., Scheme="https", VerifySSL="{CA}"), or REQUESTS_CA_BUNDLE={CA}
+  Node        NODE_EXTRA_CA_CERTS={CA}
+  Go          SSL_CERT_FILE={CA}, which stands in place of the system's list
+  Java        keytool -importcert -noprompt -alias sordino -file {CA} -cacerts -storepass changeit
+  PHP         curl.cainfo={CA} in php.ini, which stands in place of the system's list
+  curl        --cacert {CA}"""
+
+
+@queue_app.command("show")
+def show_queues(
+    bucket: BucketName,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
+    data: Data = None,
+) -> None:
+    """List the queues of a bucket with their limits."""
+    settings = read_settings(data=data)
+    queues = _run(settings, lambda found: _all(found, bucket))
+    if not queues:
+        fail(f"{bucket} has no queues: there is no such bucket, or its speech service is not open (POST /asrbucket)")
+    rows = [_row(settings, queue) for queue in queues]
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        _print(rows)
+
+
+@queue_app.command("limit")
+def limit_queue(
+    bucket: BucketName,
+    queue: Annotated[str | None, typer.Option(help="Id of the queue; by default the bucket's default queue.")] = None,
+    max_size: Limit = None,
+    max_concurrent: Limit = None,
+    data: Data = None,
+) -> None:
+    """Set how many jobs of a queue may wait and run at a time; what is not given stays.
+
+    It holds within seconds. Jobs that wait or run already stay.
+    """
+    if max_size is None and max_concurrent is None:
+        raise typer.BadParameter("give --max-size, --max-concurrent or both")
+    given = {"max_size": max_size, "max_concurrent": max_concurrent}
+    limits = {name: _number(name, text) for name, text in given.items() if text is not None}
+    settings = read_settings(data=data)
+    changed = _run(settings, lambda queues: _limit(queues, bucket, queue, limits))
+    _print([_row(settings, changed)])
+
+
+def _number(name: str, text: str) -> int | None:
+    from sordino.domain.queue import MAX_LIMIT
+
+    if text == DEFAULT:
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_LIMIT):
+        raise typer.BadParameter(f"--{name.replace('_', '-')} is {text!r}; use 1 to {MAX_LIMIT}, or `{DEFAULT}`")
+    return int(text)
+
+
+def _run(settings: "Settings", use: "Callable[[Queues], Awaitable[T]]") -> T:
+    """Do something with the queues of the service that runs."""
+    import asyncio
+
+    from sordino.bootstrap import NoDatabaseError, open_queues
+    from sordino.domain.ports import DatabaseUnavailableError
+    from sordino.errors import ServiceError
+
+    async def work() -> T:
+        async with open_queues(_with_database(settings)) as queues:
+            return await use(queues)
+
+    try:
+        return asyncio.run(work())
+    except ServiceError as refusal:
+        fail(refusal.message)
+    except NoDatabaseError as error:
+        fail(str(error))
+    except DatabaseUnavailableError as error:
+        fail(f"the database does not answer: {error}")
+
+
+def _with_database(settings: "Settings") -> "Settings":
+    """With the database of the embedded server, when no other is set."""
+    from pydantic import SecretStr
+
+    from sordino.adapters.postgres.embedded import EmbeddedPostgresError, find_running
+
+    if settings.database_url is not None:
+        return settings
+    try:
+        dsn = find_running(settings.data)
+    except EmbeddedPostgresError as error:
+        fail(str(error))
+    if dsn is None:
+        fail(
+            f"no service runs on {settings.data}: start it with `sordino serve`, name its directory with --data, "
+            "or its database with SORDINO_DATABASE_URL"
+        )
+    return settings.model_copy(update={"database_url": SecretStr(dsn)})
+
+
+async def _all(queues: "Queues", bucket: str) -> "Sequence[Queue]":
+    from sordino.domain.page import MAX_PAGE_SIZE, Page
+
+    found: list[Queue] = []
+    while True:
+        page = Page(number=len(found) // MAX_PAGE_SIZE + 1, size=MAX_PAGE_SIZE)
+        items = (await queues.page(bucket, None, page)).items
+        found += items
+        if len(items) < MAX_PAGE_SIZE:
+            return found
+
+
+async def _limit(queues: "Queues", bucket: str, queue_id: str | None, limits: dict[str, int | None]) -> "Queue":
+    from sordino.errors import QUEUE_NOT_FOUND
+
+    for queue in await _all(queues, bucket):
+        if queue.queue_id == queue_id or (queue_id is None and queue.is_default):
+            wanted = {"max_size": queue.max_size, "max_concurrent": queue.max_concurrent} | limits
+            return await queues.limit(bucket, queue.queue_id, **wanted)
+    wanted_queue = "a default queue" if queue_id is None else f"a queue {queue_id}"
+    raise QUEUE_NOT_FOUND(f"The bucket {bucket} does not have {wanted_queue}.")
+
+
+def _row(settings: "Settings", queue: "Queue") -> dict[str, Any]:
+    """What is shown of a queue; limits that are the server's setting are marked as not its own."""
+    return {
+        "queue_id": queue.queue_id,
+        "name": queue.settings.name,
+        "state": str(queue.settings.state),
+        "is_default": queue.is_default,
+        "max_size": queue.max_size or settings.queue_max_size,
+        "max_size_is_own": queue.max_size is not None,
+        "max_concurrent": queue.max_concurrent or settings.queue_max_concurrent,
+        "max_concurrent_is_own": queue.max_concurrent is not None,
+    }
+
+
+def _print(rows: "Sequence[dict[str, Any]]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("queue", "name", "state", "most waiting", "most running", box=None)
+    for row in rows:
+        name = f"{row['name']} (default)" if row["is_default"] else row["name"]
+        cells = (row["queue_id"], name, row["state"], _shown(row, "max_size"), _shown(row, "max_concurrent"))
+        table.add_row(*map(Text, cells))
+    console = Console()
+    # Not a terminal but a file or pipe: nobody is there whose lines would break.
+    width = None if console.is_terminal else 400
+    Console(width=width).print(table)
+
+
+def _shown(row: dict[str, Any], limit: str) -> str:
+    return str(row[limit]) if row[f"{limit}_is_own"] else f"{row[limit]} ({DEFAULT})"
