@@ -22,7 +22,8 @@ from sordino.wire.address import Address, Service, resolve
 from sordino.wire.headers import canonical
 from sordino.wire.ids import new_request_id, new_trace_id
 from sordino.wire.query import Query
-from sordino.wire.responses import http_date, render_error
+from sordino.wire.responses import render_error
+from sordino.wire.times import http_date
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +112,14 @@ class _Exchange:
             now=services.clock.now(),
             skew=services.settings.clock_skew_seconds,
         )
-        call = Call(request=self._request, services=services, address=address, query=query, key=key)
+        call = Call(
+            request=self._request,
+            request_id=self._id,
+            services=services,
+            address=address,
+            query=query,
+            key=key,
+        )
         return await find(call).handler(call)
 
     async def _refuse(self, refusal: ServiceError) -> Response:

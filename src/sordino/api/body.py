@@ -1,14 +1,64 @@
-"""Request bodies: read in chunks, with a limit on their size and on the silence of the sender."""
+"""Request bodies: read in chunks, with a limit on their size and on the silence of the sender; XML is checked first."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator
+from hashlib import md5
 
 from starlette.requests import ClientDisconnect, Request
 
 from sordino import errors
 from sordino.errors import ErrorKind
+from sordino.wire.part import MAX_BODY_BYTES
+from sordino.wire.words import quote
 
 SILENCE_SECONDS = 30.0
+XML_TYPES = ("application/xml", "text/xml")
+CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
+
+
+async def document(request: Request) -> bytes:
+    """The body of a call that takes XML.
+
+    Raises:
+        ServiceError: InvalidContentType, MissingContentLength, InvalidContent (413) when it has more than
+            ``MAX_BODY_BYTES``, InvalidContent when it is not that of Content-MD5, RequestTimeOut, IncompleteBody.
+    """
+    _check_type(request.headers.get("content-type", ""))
+    require_length(request)
+    body = await whole(request)
+    digest = b64encode(md5(body, usedforsecurity=False).digest()).decode()
+    if request.headers.get("content-md5", "") not in ("", digest):
+        raise errors.INVALID_CONTENT(f"Content-MD5 is not that of the body, which is {digest}.")
+    return body
+
+
+async def whole(request: Request) -> bytes:
+    """All of a body of at most ``MAX_BODY_BYTES``.
+
+    Raises:
+        ServiceError: InvalidContent (413), RequestTimeOut, IncompleteBody.
+    """
+    return b"".join([chunk async for chunk in chunks(request, MAX_BODY_BYTES, errors.CONTENT_TOO_LARGE)])
+
+
+def require_length(request: Request) -> None:
+    """Refuse a request that does not say whether it has a body.
+
+    Raises:
+        ServiceError: MissingContentLength.
+    """
+    if not {"content-length", "transfer-encoding"} & set(request.headers):
+        raise errors.MISSING_CONTENT_LENGTH()
+
+
+def _check_type(value: str) -> None:
+    """No Content-Type is fine, and so is a type of XML in UTF-8."""
+    kind, *parameters = value.lower().split(";")
+    pairs = (parameter.partition("=") for parameter in parameters)
+    charsets = {text.strip().strip('"') for name, _, text in pairs if name.strip() == "charset"}
+    if value.strip() and not (kind.strip() in XML_TYPES and charsets <= CHARSETS):
+        raise errors.INVALID_CONTENT_TYPE(f"Content-Type is {quote(value)}; send the body as application/xml in UTF-8.")
 
 
 async def chunks(request: Request, limit: int, too_large: ErrorKind) -> AsyncIterator[bytes]:

@@ -7,18 +7,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sordino import errors
-from sordino.api.body import chunks
+from sordino.api.body import document
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import AccessKey
 from sordino.domain.ports import Clock, Database
+from sordino.jobs.callbacks import JobCallbacks
 from sordino.jobs.manage import ManageJobs
+from sordino.jobs.queues import Queues
 from sordino.jobs.submit import Submit
+from sordino.jobs.templates import Templates
 from sordino.settings import Settings
+from sordino.storage.bindings import Bindings
 from sordino.storage.buckets import BucketStore
 from sordino.storage.objects import ObjectStore
 from sordino.wire.address import Address
 from sordino.wire.query import Query
-from sordino.wire.requests import MAX_BODY_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,10 @@ class Services:
     objects: ObjectStore
     submit: Submit
     jobs: ManageJobs
+    queues: Queues
+    templates: Templates
+    bindings: Bindings
+    callbacks: JobCallbacks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +47,22 @@ class Call:
     """A request whose address is known and whose signer was verified.
 
     Attributes:
+        request_id: as in the reply's header.
         query: the decoded parameters.
         key: the signer's access key.
     """
 
     request: Request
+    request_id: str
     services: Services
     address: Address
     query: Query
     key: AccessKey
+
+    @property
+    def last_segment(self) -> str:
+        """What the path ends with: the id, or ids, of a call that takes one."""
+        return self.address.path.rpartition("/")[2]
 
     async def bucket(self) -> Bucket:
         """The bucket of the address, which the signer's account owns.
@@ -67,13 +81,13 @@ class Call:
             )
         return bucket
 
-    async def body(self) -> bytes:
-        """The whole body of a call that takes XML.
+    async def document(self) -> bytes:
+        """The body of a call that takes XML.
 
         Raises:
-            ServiceError: InvalidContent (413) when it has more than ``MAX_BODY_BYTES``, RequestTimeOut, IncompleteBody.
+            ServiceError: InvalidContentType, MissingContentLength, InvalidContent, RequestTimeOut, IncompleteBody.
         """
-        return b"".join([chunk async for chunk in chunks(self.request, MAX_BODY_BYTES, errors.CONTENT_TOO_LARGE)])
+        return await document(self.request)
 
 
 Handler = Callable[[Call], Awaitable[Response]]

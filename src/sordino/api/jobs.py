@@ -1,38 +1,55 @@
-"""The job calls of CI: create and query.
+"""The job calls of CI: create, query, list, cancel.
 
-https://cloud.tencent.com/document/product/460 ("Audio noise reduction": create, query)
+https://cloud.tencent.com/document/product/460 ("Audio noise reduction": create, query; "Tasks": list, cancel)
 """
-
-from base64 import b64encode
-from hashlib import md5
 
 from starlette.responses import Response
 
 from sordino import errors
+from sordino.api.body import whole
 from sordino.api.call import Call, xml
-from sordino.wire.requests import parse_job, parse_job_ids
-from sordino.wire.responses import render_jobs
+from sordino.domain.job import JobListing
+from sordino.wire.job_query import parse_job_ids, parse_job_list
+from sordino.wire.job_replies import render_job_list, render_jobs
+from sordino.wire.job_request import parse_job
 
 
 async def create_job(call: Call) -> Response:
     """``POST /jobs``."""
     bucket = await call.bucket()
-    job = await call.services.submit(bucket, parse_job(await _checked_body(call), call.services.models))
-    return xml(render_jobs([job]))
+    request = parse_job(await call.document(), call.services.models)
+    call.services.callbacks.check(request.callback.url, "Request.CallBack")
+    return xml(render_jobs(await call.services.submit(bucket, request)))
 
 
 async def describe_jobs(call: Call) -> Response:
     """``GET /jobs/<id>[,<id>...]``."""
     bucket = await call.bucket()
-    job_ids = parse_job_ids(call.address.path.removeprefix("/jobs/"))
-    jobs, missing = await call.services.jobs.query(bucket.name, job_ids)
+    jobs, missing = await call.services.jobs.query(bucket.name, parse_job_ids(call.last_segment))
     return xml(render_jobs(jobs, missing))
 
 
-async def _checked_body(call: Call) -> bytes:
-    """The body, which must be that of the Content-MD5 header if there is one."""
-    body = await call.body()
-    digest = b64encode(md5(body, usedforsecurity=False).digest()).decode()
-    if call.request.headers.get("content-md5", "") not in ("", digest):
-        raise errors.INVALID_CONTENT(f"Content-MD5 is not that of the body, which is {digest}.")
-    return body
+async def list_jobs(call: Call) -> Response:
+    """``GET /jobs``."""
+    bucket = await call.bucket()
+    asked = parse_job_list(call.query)
+    if asked is None:
+        return xml(render_job_list(JobListing(jobs=(), next=None)))
+    listing = await call.services.jobs.list(
+        bucket.name, asked.wanted, order=asked.order, after=asked.after, size=asked.size
+    )
+    return xml(render_job_list(listing))
+
+
+async def cancel_job(call: Call) -> Response:
+    """``PUT /jobs/<id>?cancel``; the Java SDK sends it without ``?cancel``, and never with a body."""
+    bucket = await call.bucket()
+    job_ids = parse_job_ids(call.last_segment)
+    if len(job_ids) > 1:
+        raise errors.INVALID_ARGUMENT(f"{len(job_ids)} job ids are given; cancel one at a time.")
+    if "cancel" not in call.query and await whole(call.request):
+        raise errors.INVALID_ARGUMENT(
+            "A job cannot be changed; send PUT without a body, or with ?cancel, to cancel one that waits."
+        )
+    await call.services.jobs.cancel(bucket.name, job_ids[0])
+    return Response(status_code=200)

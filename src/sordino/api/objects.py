@@ -9,11 +9,11 @@ from starlette.responses import Response, StreamingResponse
 
 from sordino import errors
 from sordino.api import object_headers as fields
-from sordino.api.body import chunks
+from sordino.api.body import chunks, require_length
 from sordino.api.call import Call
 from sordino.domain.bucket import MAX_KEY_BYTES, StoredObject
 from sordino.storage.objects import Upload
-from sordino.wire.responses import http_date
+from sordino.wire.times import http_date
 
 DEFAULT_TYPE = "application/octet-stream"
 
@@ -32,8 +32,7 @@ async def put_object(call: Call) -> Response:
         storage_class=fields.storage_class_of(request),
         md5=fields.md5_of(request),
     )
-    if not {"content-length", "transfer-encoding"} & set(request.headers):
-        raise errors.MISSING_CONTENT_LENGTH()
+    require_length(request)
     body = chunks(request, call.services.settings.max_object_bytes, errors.ENTITY_TOO_LARGE)
     stored = await call.services.objects.put(upload, body)
     return Response(status_code=200, headers=_digest_headers(stored))

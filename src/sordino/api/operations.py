@@ -13,8 +13,12 @@ from starlette.responses import Response
 from sordino import errors
 from sordino.api.buckets import create_bucket, delete_bucket, head_bucket, list_buckets, list_objects
 from sordino.api.call import Call, Handler
-from sordino.api.jobs import create_job, describe_jobs
+from sordino.api.callbacks import QUERY, describe_callbacks, send_callback_again
+from sordino.api.jobs import cancel_job, create_job, describe_jobs, list_jobs
 from sordino.api.objects import delete_object, get_object, head_object, put_object
+from sordino.api.queues import create_queue, delete_queue, describe_queues, update_queue
+from sordino.api.services import KINDS, close_service, describe_services, open_service
+from sordino.api.templates import create_template, delete_template, describe_templates, update_template
 from sordino.wire.address import Service
 
 
@@ -42,30 +46,40 @@ async def not_yet(call: Call) -> Response:
     )
 
 
+_JOBS = "/(?:jobs|asr_jobs|ai_jobs)"
+_QUEUES = "/(?:asrqueue|queue|ai_queue|picqueue)"
+
 CI_OPERATIONS: tuple[tuple[re.Pattern[str], tuple[Operation, ...]], ...] = tuple(
     (re.compile(path), tuple(Operation(*operation) for operation in operations))
     for path, operations in (
-        ("/jobs", (("CreateJob", "POST", create_job), ("DescribeJobs", "GET", not_yet))),
-        ("/jobs/[^/]+", (("DescribeJob", "GET", describe_jobs), ("CancelJob", "PUT", not_yet))),
-        ("/template", (("CreateTemplate", "POST", not_yet), ("DescribeTemplates", "GET", not_yet))),
-        ("/template/[^/]+", (("UpdateTemplate", "PUT", not_yet), ("DeleteTemplate", "DELETE", not_yet))),
+        (_JOBS, (("CreateJob", "POST", create_job), ("DescribeJobs", "GET", list_jobs))),
+        (f"{_JOBS}/[^/]+", (("DescribeJob", "GET", describe_jobs), ("CancelJob", "PUT", cancel_job))),
         (
-            "/(?:asrqueue|queue|ai_queue|picqueue)",
-            (("DescribeQueues", "GET", not_yet), ("CreateQueue", "POST", not_yet)),
+            "/template",
+            (("CreateTemplate", "POST", create_template), ("DescribeTemplates", "GET", describe_templates)),
         ),
         (
-            "/(?:asrqueue|queue|ai_queue|picqueue)/[^/]+",
-            (("UpdateQueue", "PUT", not_yet), ("DeleteQueue", "DELETE", not_yet)),
+            "/template/[^/]+",
+            (("UpdateTemplate", "PUT", update_template), ("DeleteTemplate", "DELETE", delete_template)),
         ),
+        (_QUEUES, (("DescribeQueues", "GET", describe_queues), ("CreateQueue", "POST", create_queue))),
+        (f"{_QUEUES}/[^/]+", (("UpdateQueue", "PUT", update_queue), ("DeleteQueue", "DELETE", delete_queue))),
         (
-            "/(?:asrbucket|ai_bucket|mediabucket)",
+            f"/(?:{'|'.join(path[1:] for path in KINDS)})",
             (
-                ("OpenService", "POST", not_yet),
-                ("DescribeServices", "GET", not_yet),
-                ("CloseService", "DELETE", not_yet),
+                ("OpenService", "POST", open_service),
+                ("DescribeServices", "GET", describe_services),
+                ("CloseService", "DELETE", close_service),
             ),
         ),
     )
+)
+
+# Ours: the calls of a job with ``?callbacks``.
+CALLBACK_PATH = re.compile(f"{_JOBS}/[^/]+")
+CALLBACK_OPERATIONS = (
+    Operation("DescribeCallbacks", "GET", describe_callbacks),
+    Operation("SendCallbackAgain", "POST", send_callback_again),
 )
 
 COS_OPERATIONS: dict[Resource, tuple[Operation, ...]] = {
@@ -116,6 +130,8 @@ def find(call: Call) -> Operation:
 
 
 def _ci_operations(call: Call) -> tuple[Operation, ...]:
+    if CALLBACK_PATH.fullmatch(call.address.path) and any(name == QUERY for name, _ in call.query):
+        return CALLBACK_OPERATIONS
     for path, operations in CI_OPERATIONS:
         if path.fullmatch(call.address.path):
             return operations
