@@ -4,24 +4,16 @@ from typing import Any, Final
 
 from sordino.domain.job import JobCursor, JobFilter, JobState, Order
 
-# The indexes of states and queues have the state before the time: each state gives its first rows in order, and those
-# of all states are merged. So a page costs a few rows of each state, however many jobs there are.
-_BY_STATE: Final = """
+# Every index has a key with the state in it before the time: each state gives its first rows in order, and those of all
+# states are merged. So a page costs a few rows of each state, however many jobs there are.
+_PAGE: Final = """
 SELECT page.*
-  FROM unnest(%(states)s) AS wanted (state) CROSS JOIN LATERAL (
+  FROM unnest(%(keys)s::text[]) AS wanted (key) CROSS JOIN LATERAL (
        SELECT {columns}
          FROM jobs
-        WHERE bucket = %(bucket)s AND jobs.state = wanted.state {conditions}
+        WHERE bucket = %(bucket)s AND {key} = wanted.key {conditions}
         ORDER BY created_at {direction}, job_id {direction}
         LIMIT %(limit)s) AS page
- ORDER BY created_at {direction}, job_id {direction}
- LIMIT %(limit)s
-"""
-# One input has few jobs: those of other states are passed over.
-_BY_INPUT: Final = """
-SELECT {columns}
-  FROM jobs
- WHERE bucket = %(bucket)s AND input_object = %(input_object)s AND state = ANY(%(states)s) {conditions}
  ORDER BY created_at {direction}, job_id {direction}
  LIMIT %(limit)s
 """
@@ -33,20 +25,28 @@ def listing(
 ) -> tuple[str, dict[str, Any]]:
     """The query of one page and its parameters. ``columns`` is ours; all that a user says is a parameter."""
     direction, beyond = _DIRECTIONS[order]
-    query = _BY_STATE if wanted.input_object is None else _BY_INPUT
+    key, rest = _key(wanted)
     conditions = "".join(f" AND {condition}" for condition in _conditions(wanted, after, beyond))
     parameters = {
         "bucket": bucket,
-        "states": [state.value for state in wanted.states or JobState],
+        "keys": [f"{state}{rest}" for state in wanted.states or JobState],
         "queue_id": wanted.queue_id,
-        "input_object": wanted.input_object,
         "created_from": wanted.created_from,
         "created_until": wanted.created_until,
         "after_time": after and after.created_at,
         "after_id": after and after.job_id,
         "limit": limit,
     }
-    return query.format(columns=columns, conditions=conditions, direction=direction), parameters
+    return _PAGE.format(columns=columns, key=key, conditions=conditions, direction=direction), parameters
+
+
+def _key(wanted: JobFilter) -> tuple[str, str]:
+    """The key of the index to use, as the migrations spell it, and what follows the state in its values."""
+    if wanted.input_object is not None:
+        return "(state || ' ' || input_object)", f" {wanted.input_object}"
+    if wanted.queue_id is not None:
+        return "(state || ' ' || queue_id)", f" {wanted.queue_id}"
+    return "state", ""
 
 
 def _conditions(wanted: JobFilter, after: JobCursor | None, beyond: str) -> list[str]:

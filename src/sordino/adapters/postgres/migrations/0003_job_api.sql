@@ -38,10 +38,11 @@ CREATE TABLE templates (
 );
 CREATE INDEX templates_by_age ON templates (bucket, created_at, template_id);
 
--- Jobs: what they say of their callback (NULL: nothing), and lists by age, of some states, a queue or one input.
+-- Jobs: what they say of their callback (NULL: nothing), and lists by age: of some states, and of those in one queue or
+-- of one input. The latter two are expressions so that no query for them is tried by way of the state alone.
 ALTER TABLE jobs ADD COLUMN callback jsonb CHECK (jsonb_typeof(callback) = 'object');
 CREATE INDEX jobs_by_state ON jobs (bucket, state, created_at, job_id);
-CREATE INDEX jobs_by_queue ON jobs (queue_id, state, created_at, job_id);
-CREATE INDEX jobs_by_input ON jobs (bucket, input_object, created_at, job_id);
+CREATE INDEX jobs_by_queue ON jobs (bucket, (state || ' ' || queue_id), created_at, job_id);
+CREATE INDEX jobs_by_input ON jobs (bucket, (state || ' ' || input_object), created_at, job_id);
 -- A list of all states merges those of each.
 DROP INDEX jobs_by_age;
