@@ -5,87 +5,18 @@ import http.client
 import socket
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from server import REGION, Server
-from sordino.wire.signature import SignedRequest, sign
+from raw_http import authorization as authorization_of
+from raw_http import host_of, refusal, send
+from server import Server
 
 JOB = b"<Request><Tag>NoiseReduction</Tag><Input><Object>a</Object></Input></Request>"
-
-
-def send(
-    service: Server,
-    method: str,
-    path: str,
-    *,
-    bucket: str | None = None,
-    kind: str = "cos",
-    body: bytes = b"",
-    headers: Mapping[str, str | list[str]] | None = None,
-    signed: bool = True,
-    secret_key: str | None = None,
-    shift: timedelta = timedelta(),
-    query: tuple[tuple[str, str], ...] = (),
-) -> tuple[int, dict[str, str], bytes]:
-    """One raw request over its own connection; the status, the headers as sent and the body."""
-    host = host_of(bucket, kind) if bucket else f"127.0.0.1:{service.port}"
-    fields: dict[str, str | list[str]] = {"Host": host, "Content-Length": str(len(body))}
-    fields |= headers or {}
-    if signed:
-        fields["Authorization"] = authorization(
-            service, method, path.partition("?")[0], host if bucket else None, query, secret_key=secret_key, shift=shift
-        )
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
-    try:
-        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-        for name, value in fields.items():
-            for one in [value] if isinstance(value, str) else value:
-                connection.putheader(name, one)
-        connection.endheaders(body)
-        reply = connection.getresponse()
-        return reply.status, dict(reply.getheaders()), reply.read()
-    finally:
-        connection.close()
-
-
-def authorization(
-    service: Server,
-    method: str,
-    path: str,
-    host: str | None,
-    query: tuple[tuple[str, str], ...] = (),
-    *,
-    secret_key: str | None = None,
-    shift: timedelta = timedelta(),
-) -> str:
-    """The Authorization header of a request for a decoded path, made a minute ago by the server's own signer."""
-    now = datetime.now(UTC) + shift
-    return sign(
-        SignedRequest(method=method, paths=[path], hosts=[host] if host else [], query=query),
-        secret_id=service.root_key.secret_id,
-        secret_key=secret_key or service.root_key.secret_key,
-        start=now - timedelta(seconds=60),
-        end=now + timedelta(seconds=600),
-    ).header
-
-
-def host_of(bucket: str, kind: str = "cos") -> str:
-    """The host name of a bucket."""
-    return f"{bucket}.{kind}.{REGION}.myqcloud.com"
-
-
-def refusal(content: bytes) -> dict[str, str]:
-    """The elements of an error body, all of which must have text."""
-    root = ET.fromstring(content)
-    assert root.tag == "Error"
-    found = {child.tag: child.text or "" for child in root}
-    assert all(found[name] for name in ("Code", "Message", "Resource", "RequestId", "TraceId")), found
-    return found
 
 
 @pytest.mark.parametrize(
@@ -132,7 +63,7 @@ def test_small_skew_is_forgiven(service: Server, new_bucket: Callable[[], str]) 
 def test_signature_of_another_request(service: Server, new_bucket: Callable[[], str]) -> None:
     """A signature does not carry over to another path, method or host."""
     bucket, other = new_bucket(), new_bucket()
-    fields = {"Authorization": authorization(service, "GET", "/a", host_of(bucket))}
+    fields = {"Authorization": authorization_of(service, "GET", "/a", host_of(bucket))}
     for method, path, target in (("GET", "/b", bucket), ("PUT", "/a", bucket), ("GET", "/a", other)):
         answer = send(service, method, path, bucket=target, signed=False, headers=fields)
         assert refusal(answer[2])["Code"] == "SignatureDoesNotMatch"
@@ -191,7 +122,7 @@ def test_hostile_job_bodies(service: Server, new_bucket: Callable[[], str], body
 def test_odd_keys(service: Server, new_bucket: Callable[[], str], target: str, status: int) -> None:
     """Keys are decoded strictly and never normalised into something else."""
     bucket = new_bucket()
-    signature = authorization(service, "GET", unquote(target, errors="replace"), host_of(bucket))
+    signature = authorization_of(service, "GET", unquote(target, errors="replace"), host_of(bucket))
     answer = send(service, "GET", target, bucket=bucket, signed=False, headers={"Authorization": signature})
     assert answer[0] == status
     refusal(answer[2])
@@ -235,7 +166,7 @@ def test_upload_faults(service: Server, new_bucket: Callable[[], str]) -> None:
 def _cut_upload(service: Server, bucket: str) -> None:
     """Announce 1000 bytes, send 10, hang up."""
     host = host_of(bucket)
-    fields = {"Host": host, "Authorization": authorization(service, "PUT", "/k", host), "Content-Length": "1000"}
+    fields = {"Host": host, "Authorization": authorization_of(service, "PUT", "/k", host), "Content-Length": "1000"}
     head = "PUT /k HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     with socket.create_connection(("127.0.0.1", service.port)) as connection:
         connection.sendall(f"{head}\r\n0123456789".encode())
