@@ -12,7 +12,7 @@ LOCKS := requirements/dev.lock requirements/data.lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean chaos fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling spectrograms
+.PHONY: help setup demo test check format lock clean chaos fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling bench-api spectrograms
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ bench-memory: setup ## Compare the memory of ten hours of audio with that of ten
 
 bench-scaling: setup ## Compare two jobs at once with one after the other
 	$(BIN)/sordino bench scaling
+
+bench-api: setup ## Measure the job calls with few and with 100,000 stored jobs, beside a bare application (about four minutes)
+	$(BIN)/python scripts/bench_api.py
 
 spectrograms: setup ## Draw five recordings of a set before and after: make spectrograms [DATA=dir]
 	$(BIN)/python scripts/spectrograms.py --data $(DATA)

@@ -7,6 +7,7 @@ it does not fit (XML that is broken already, a query that is empty) it leaves al
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -311,7 +312,7 @@ def _child(parent: ET.Element, chance: random.Random) -> ET.Element:
 
 
 def _copy(element: ET.Element) -> ET.Element:
-    return ET.fromstring(ET.tostring(element))
+    return deepcopy(element)
 
 
 def _drop_element(root: ET.Element, chance: random.Random) -> None:
