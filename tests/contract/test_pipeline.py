@@ -16,7 +16,16 @@ from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import AccessKey, Account
-from sordino.domain.job import AudioFormat, Job, JobRequest, JobState, MediaInfo, NoiseReduction, Operation, Output
+from sordino.domain.job import (
+    AudioFormat,
+    Job,
+    JobRequest,
+    JobState,
+    MediaInfo,
+    NoiseReduction,
+    OperationRequest,
+    Output,
+)
 from sordino.domain.ports import (
     BlobNotFoundError,
     BlobStoreError,
@@ -26,7 +35,6 @@ from sordino.domain.ports import (
     MediaResult,
 )
 from sordino.errors import ServiceError
-from sordino.jobs.manage import ManageJobs
 from sordino.jobs.pipeline import Limits, Pipeline, TryAgainError
 from sordino.jobs.submit import Submit
 from sordino.storage.buckets import BucketStore
@@ -78,15 +86,27 @@ class World:
     async def submit(
         self, output_bucket: str | None = None, order: NoiseReduction | None = None, **changes: object
     ) -> Job:
-        """Submit a job on ``in.wav``."""
+        """Submit a job on ``in.wav``, and release it."""
         output = Output(region=REGION, bucket=output_bucket or self.bucket.name, object="out.wav")
-        operation = Operation(noise_reduction=order or NoiseReduction(), output=output)
-        request = JobRequest(input_object="in.wav", operation=operation, **changes)
-        return await Submit(database=self.database, clock=SystemClock(), new_job_id=new_job_id)(self.bucket, request)
+        operation = OperationRequest(noise_reduction=order or NoiseReduction(), output=output)
+        request = JobRequest(input_object="in.wav", operations=(operation,), **changes)
+        submit = Submit(
+            database=self.database, clock=SystemClock(), new_job_id=new_job_id, max_size=100, poke=lambda: None
+        )
+        (job,) = await submit(self.bucket, request)
+        async with self.database.transaction() as tx:
+            (released,) = await tx.releases.release({job.queue_id: 1})
+        assert released.job_id == job.job_id
+        return replace(job, release=released.release)
+
+    async def run(self, job: Job) -> None:
+        """Run the job as its task says."""
+        await self.pipeline.run(job.job_id, job.release)
 
     async def job(self, job: Job) -> Job:
         """The job as it is now."""
-        (found,), _ = await ManageJobs(database=self.database).query(self.bucket.name, [job.job_id])
+        async with self.database.transaction() as tx:
+            (found,) = await tx.jobs.find(self.bucket.name, [job.job_id])
         return found
 
     async def put(self, key: str, content: bytes) -> None:
@@ -105,7 +125,7 @@ async def world(empty_database: PostgresDatabase) -> World:
     clock, blobs, media = SystemClock(), ObstoreBlobs("memory:///"), StandInMedia()
     async with empty_database.transaction() as tx:
         await tx.identities.add_root(AccessKey(secret_id="AKID", secret_key="key", account=ACCOUNT))
-    buckets = BucketStore(database=empty_database, clock=clock, new_queue_id=new_queue_id)
+    buckets = BucketStore(database=empty_database, clock=clock, new_queue_id=new_queue_id, bind_on_create=True)
     objects = ObjectStore(database=empty_database, blobs=blobs, clock=clock)
     pipeline = Pipeline(
         database=empty_database,
@@ -124,7 +144,7 @@ async def test_success(world: World) -> None:
     """The output, the terminal state and the note are there together."""
     job = await world.submit()
     assert (job.state, job.started_at) == (JobState.SUBMITTED, None)
-    await world.pipeline.run(job.job_id)
+    await world.run(job)
     ended = await world.job(job)
     assert (ended.state, ended.code, ended.message) == (JobState.SUCCESS, "Success", "a note")
     assert ended.media_info == replace(INFO, md5=md5(b"clean").hexdigest())
@@ -148,15 +168,31 @@ async def test_content_types(world: World, form: AudioFormat, video: bool, conte
     """The output is stored with the type of its format, and of a video when one was carried over."""
     world.media.info = replace(INFO, video=video)
     job = await world.submit(order=NoiseReduction(format=form))
-    await world.pipeline.run(job.job_id)
+    await world.run(job)
     assert (await world.objects.head(world.bucket.name, "out.wav")).content_type == content_type
+
+
+async def test_a_task_of_an_earlier_release_is_void(world: World) -> None:
+    """A job that was paused, resumed and released again runs by its new task; the old one does nothing."""
+    job = await world.submit()
+    async with world.database.transaction() as tx:
+        await tx.jobs.pause(job.queue_id)
+        await tx.jobs.resume(job.queue_id)
+    await world.run(job)
+    assert (await world.job(job)).state is JobState.SUBMITTED
+    async with world.database.transaction() as tx:
+        (again,) = await tx.releases.release({job.queue_id: 1})
+    await world.run(job)
+    assert world.media.calls == 0
+    await world.pipeline.run(again.job_id, again.release)
+    assert (await world.job(job)).state is JobState.SUCCESS
 
 
 async def test_ended_jobs_do_not_run_again(world: World) -> None:
     """A second task for the same job finds nothing to do."""
     job = await world.submit()
-    await world.pipeline.run(job.job_id)
-    await world.pipeline.run(job.job_id)
+    await world.run(job)
+    await world.run(job)
     assert world.media.calls == 1
 
 
@@ -171,7 +207,7 @@ async def test_inputs_refused_before_any_work(world: World, prepare, code: str, 
     """A missing or too large input ends the job without starting the media process."""
     await prepare(world)
     job = await world.submit()
-    await world.pipeline.run(job.job_id)
+    await world.run(job)
     ended = await world.job(job)
     assert (ended.state, ended.code) == (JobState.FAILED, code)
     assert hint in ended.message
@@ -186,7 +222,7 @@ async def test_fault_of_the_input(world: World) -> None:
 
     world.media.act = refuse
     job = await world.submit()
-    await world.pipeline.run(job.job_id)
+    await world.run(job)
     ended = await world.job(job)
     assert (ended.state, ended.code, ended.message) == (JobState.FAILED, "ResourceNotSupported", "no audio in it")
 
@@ -202,11 +238,11 @@ async def test_fault_of_ours_is_tried_again_and_given_up(world: World) -> None:
     waits = []
     for _ in range(2):
         with pytest.raises(TryAgainError) as again:
-            await world.pipeline.run(job.job_id)
+            await world.run(job)
         waits.append(again.value.seconds)
         waiting = await world.job(job)
         assert (waiting.state, waiting.started_at) == (JobState.SUBMITTED, None)
-    await world.pipeline.run(job.job_id)
+    await world.run(job)
     ended = await world.job(job)
     assert waits == [2, 4]
     assert (ended.state, ended.code) == (JobState.FAILED, "InternalError")
@@ -220,8 +256,8 @@ async def test_a_lost_input_is_told_after_the_tries(world: World) -> None:
     job = await world.submit()
     for _ in range(2):
         with pytest.raises(TryAgainError):
-            await world.pipeline.run(job.job_id)
-    await world.pipeline.run(job.job_id)
+            await world.run(job)
+    await world.run(job)
     ended = await world.job(job)
     assert (ended.state, ended.code) == (JobState.FAILED, "ResourceDownloadFailed")
     assert job.job_id in ended.message
@@ -239,12 +275,12 @@ async def test_an_outage_fails_no_job(world: World, outage: type[Exception]) -> 
     waits = []
     for _ in range(7):
         with pytest.raises(TryAgainError) as again:
-            await world.pipeline.run(job.job_id)
+            await world.run(job)
         waits.append(again.value.seconds)
         assert (await world.job(job)).state is JobState.SUBMITTED
     assert waits == [2, 4, 8, 16, 32, 60, 60]
     world.media.act = clean
-    await world.pipeline.run(job.job_id)
+    await world.run(job)
     assert (await world.job(job)).state is JobState.SUCCESS
 
 
@@ -278,10 +314,10 @@ async def test_a_job_waits_for_the_database_itself(world: World) -> None:
     pipeline = replace(world.pipeline, database=database)
     job = await world.submit()
     with pytest.raises(TryAgainError):
-        await pipeline.run(job.job_id)
+        await pipeline.run(job.job_id, job.release)
     assert (await world.job(job)).state is JobState.RUNNING
     database.away, world.media.act = False, clean
-    await pipeline.run(job.job_id)
+    await pipeline.run(job.job_id, job.release)
     assert (await world.job(job)).state is JobState.SUCCESS
 
 
@@ -290,7 +326,7 @@ async def test_stopped_without_the_database(world: World) -> None:
     database = Interruptible(world.database)
     world.media.act = lambda source, target: asyncio.sleep(60)
     job = await world.submit()
-    attempt = asyncio.create_task(replace(world.pipeline, database=database).run(job.job_id))
+    attempt = asyncio.create_task(replace(world.pipeline, database=database).run(job.job_id, job.release))
     while world.media.calls == 0:
         await asyncio.sleep(0.01)
     database.away = True
@@ -311,7 +347,7 @@ async def test_progress_survives_the_database(world: World, monkeypatch: pytest.
 
     world.media.act = lambda source, target: wait(target)
     job = await world.submit()
-    attempt = asyncio.create_task(replace(world.pipeline, database=database).run(job.job_id))
+    attempt = asyncio.create_task(replace(world.pipeline, database=database).run(job.job_id, job.release))
     while database.refused < 2:
         await asyncio.sleep(0.01)
     database.away = False
@@ -329,7 +365,7 @@ async def test_a_superseded_attempt_is_stopped_at_once(world: World, monkeypatch
 
     async def overtaken(job: Job) -> None:
         async with world.database.transaction() as tx:
-            await tx.jobs.start(job.job_id, datetime.now(UTC))
+            await tx.jobs.start(job.job_id, job.release, datetime.now(UTC))
         try:
             await asyncio.sleep(60)
         finally:
@@ -338,7 +374,7 @@ async def test_a_superseded_attempt_is_stopped_at_once(world: World, monkeypatch
     job = await world.submit()
     world.media.act = lambda source, target: overtaken(job)
     async with asyncio.timeout(10):
-        await world.pipeline.run(job.job_id)
+        await world.run(job)
     assert stopped.is_set()
     left = await world.job(job)
     assert (left.state, left.attempt) == (JobState.RUNNING, 2)
@@ -357,7 +393,7 @@ async def test_recordings_have_no_name(world: World, tmp_path: Path, monkeypatch
 
     world.media.act = look
     job = await world.submit()
-    await world.pipeline.run(job.job_id)
+    await world.run(job)
     assert (await world.job(job)).state is JobState.SUCCESS
     assert seen == [b"noisy"]
 
@@ -366,7 +402,7 @@ async def test_stopped_worker_gives_the_job_back(world: World) -> None:
     """Cancelling an attempt puts the job back, and the next attempt ends it."""
     world.media.act = lambda source, target: asyncio.sleep(60)
     job = await world.submit()
-    attempt = asyncio.create_task(world.pipeline.run(job.job_id))
+    attempt = asyncio.create_task(world.run(job))
     while world.media.calls == 0:
         await asyncio.sleep(0.01)
     assert (await world.job(job)).state is JobState.RUNNING
@@ -375,7 +411,7 @@ async def test_stopped_worker_gives_the_job_back(world: World) -> None:
         await attempt
     assert (await world.job(job)).state is JobState.SUBMITTED
     world.media.act = clean
-    await world.pipeline.run(job.job_id)
+    await world.run(job)
     assert (await world.job(job)).state is JobState.SUCCESS
 
 
@@ -390,10 +426,10 @@ async def test_superseded_attempt_leaves_no_trace(world: World) -> None:
 
     world.media.act = lambda source, target: slow(target)
     job = await world.submit()
-    first = asyncio.create_task(world.pipeline.run(job.job_id))
+    first = asyncio.create_task(world.run(job))
     await entered.wait()
     world.media.act = clean
-    await world.pipeline.run(job.job_id)
+    await world.run(job)
     written = await world.objects.head(world.bucket.name, "out.wav")
     release.set()
     await first
@@ -403,7 +439,7 @@ async def test_superseded_attempt_leaves_no_trace(world: World) -> None:
 
 async def test_output_bucket_vanishes_meanwhile(world: World) -> None:
     """When the output bucket is deleted while the job runs, the job fails with WriteTargetBucketDenied."""
-    buckets = BucketStore(database=world.database, clock=SystemClock(), new_queue_id=new_queue_id)
+    buckets = BucketStore(database=world.database, clock=SystemClock(), new_queue_id=new_queue_id, bind_on_create=True)
     other = await buckets.create("other-1250000000", REGION, ACCOUNT)
 
     async def remove_bucket(target: BinaryIO) -> None:
@@ -412,7 +448,7 @@ async def test_output_bucket_vanishes_meanwhile(world: World) -> None:
 
     world.media.act = lambda source, target: remove_bucket(target)
     job = await world.submit(output_bucket=other.name)
-    await world.pipeline.run(job.job_id)
+    await world.run(job)
     assert (await world.job(job)).code == "WriteTargetBucketDenied"
 
 
@@ -422,26 +458,9 @@ async def test_submit_checks_queue_and_region(world: World) -> None:
         await world.submit(queue_id="p1")
     assert refusal.value.code == "QueueNotFound"
     async with world.database.transaction() as tx:
-        queue = await tx.buckets.queue(world.bucket.name)
+        queue = await tx.queues.held(world.bucket.name, None)
     assert queue is not None
     assert (await world.submit(queue_id=queue.queue_id)).queue_id == queue.queue_id
-
-
-async def test_submit_writes_job_and_task_or_neither(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the engine cannot take the task, the job is not there either."""
-    job_ids = iter([f"j{number:032}" for number in range(2)])
-    submit = Submit(database=world.database, clock=SystemClock(), new_job_id=lambda: next(job_ids))
-    output = Output(region=REGION, bucket=world.bucket.name, object="out.wav")
-    request = JobRequest(input_object="in.wav", operation=Operation(noise_reduction=NoiseReduction(), output=output))
-
-    async def refuse(self: object, job_id: str, level: int) -> None:
-        raise RuntimeError("engine away")
-
-    monkeypatch.setattr("sordino.adapters.tasks.EngineTasks.run_job", refuse)
-    with pytest.raises(RuntimeError, match="engine away"):
-        await submit(world.bucket, request)
-    jobs, missing = await ManageJobs(database=world.database).query(world.bucket.name, [f"j{0:032}"])
-    assert (list(jobs), missing) == ([], [f"j{0:032}"])
 
 
 @dataclass(frozen=True)
