@@ -1,0 +1,188 @@
+"""What the rows of deliveries promise, on the embedded PostgreSQL and on one outside."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from rows import BUCKET, NOW, execute, job
+from sordino.adapters.postgres.database import PostgresDatabase
+from sordino.adapters.postgres.deliveries import KEPT_ATTEMPTS, SHOWN_DELIVERIES
+from sordino.domain.callback import CallbackFormat, JobCallback
+from sordino.domain.delivery import Attempt, DeliveryState, DueDelivery, LoggedDelivery, Receipt
+from sordino.domain.job import JobState
+
+LEASE = timedelta(seconds=20)
+URL = "https://Hooks.example/ci"
+
+
+async def add(database: PostgresDatabase, *urls: str, at: datetime = NOW, job_id: str = "j1") -> None:
+    """Have the end of a job told to each URL; the job is made when it is not there."""
+    async with database.transaction() as tx:
+        if not await tx.jobs.find(BUCKET, [job_id]):
+            callback = JobCallback(url=URL)
+            await tx.jobs.add(
+                job(job_id, state=JobState.FAILED, ended_at=NOW, code="ResourceNotFound", callback=callback)
+            )
+        for url in urls:
+            await tx.deliveries.add(job_id, url, CallbackFormat.JSON, at)
+
+
+async def take(
+    database: PostgresDatabase, at: datetime = NOW, *, limit: int = 100, per_host: int = 100
+) -> Sequence[DueDelivery]:
+    """Take what is due in a transaction of its own."""
+    async with database.transaction() as tx:
+        return await tx.deliveries.take(at, until=at + LEASE, limit=limit, per_host=per_host)
+
+
+async def settle(
+    database: PostgresDatabase,
+    due: DueDelivery,
+    outcome: Receipt | str = "nobody is there",
+    *,
+    state: DeliveryState = DeliveryState.WAITING,
+    next_at: datetime | None = NOW,
+) -> bool:
+    """Note the end of a try in a transaction of its own."""
+    async with database.transaction() as tx:
+        return await tx.deliveries.settle(due.delivery, outcome, milliseconds=7, state=state, next_at=next_at)
+
+
+async def log(database: PostgresDatabase, job_id: str = "j1") -> Sequence[LoggedDelivery]:
+    """The log of a job."""
+    async with database.transaction() as tx:
+        return await tx.deliveries.of_job(job_id)
+
+
+async def test_life(database: PostgresDatabase) -> None:
+    """A delivery waits, fails, waits for its next try, and arrives; the log tells it all."""
+    await add(database, URL)
+    (first,) = await take(database)
+    assert (first.job.job_id, first.job.callback) == ("j1", JobCallback(url=URL))
+    assert (first.delivery.url, first.delivery.format, first.delivery.attempts) == (URL, CallbackFormat.JSON, 1)
+    later = NOW + timedelta(seconds=60)
+    assert await settle(database, first, Receipt(status=503), next_at=later)
+    assert await take(database, later - timedelta(microseconds=1)) == []
+    (second,) = await take(database, later)
+    assert second.delivery.attempts == 2
+    assert await settle(database, second, Receipt(status=204), state=DeliveryState.DELIVERED, next_at=None)
+    assert await take(database, later + timedelta(days=2)) == []
+    (logged,) = await log(database)
+    assert (logged.delivery.state, logged.delivery.next_at) == (DeliveryState.DELIVERED, None)
+    assert (logged.delivery.created_at, logged.delivery.attempts) == (NOW, 2)
+    assert logged.attempts == (
+        Attempt(number=1, at=NOW, status=503, milliseconds=7),
+        Attempt(number=2, at=later, status=204, milliseconds=7),
+    )
+
+
+async def test_error(database: PostgresDatabase) -> None:
+    """Why there was no reply is kept in words, and a delivery that was given up is not taken again."""
+    await add(database, URL)
+    (due,) = await take(database)
+    assert await settle(database, due, state=DeliveryState.GIVEN_UP, next_at=None)
+    (logged,) = await log(database)
+    assert logged.delivery.state is DeliveryState.GIVEN_UP
+    assert logged.attempts == (Attempt(number=1, at=NOW, error="nobody is there", milliseconds=7),)
+    assert await take(database, NOW + timedelta(days=2)) == []
+
+
+async def test_lease(database: PostgresDatabase) -> None:
+    """What was taken is nobody else's until its time is over; then the late one changes nothing."""
+    await add(database, URL)
+    (late,) = await take(database)
+    assert await take(database, NOW + LEASE - timedelta(microseconds=1)) == []
+    (again,) = await take(database, NOW + LEASE)
+    assert (again.delivery.delivery_id, again.delivery.attempts) == (late.delivery.delivery_id, 2)
+    assert not await settle(database, late, Receipt(status=200), state=DeliveryState.DELIVERED, next_at=None)
+    (logged,) = await log(database)
+    assert (logged.delivery.state, logged.delivery.attempts) == (DeliveryState.WAITING, 2)
+    # What it found out is in the log all the same, beside the try that is under way.
+    assert [(attempt.number, attempt.status) for attempt in logged.attempts] == [(1, 200), (2, None)]
+    assert await settle(database, again, Receipt(status=200), state=DeliveryState.DELIVERED, next_at=None)
+    assert not await settle(database, again)
+
+
+async def test_many_takers(database: PostgresDatabase) -> None:
+    """Of several that take at the same time, each delivery goes to one."""
+    await add(database, *(f"http://host{number % 7}.example/" for number in range(60)))
+    taken = await asyncio.gather(*(take(database, limit=9) for _ in range(12)))
+    rest = await take(database)
+    ids = [due.delivery.delivery_id for batch in (*taken, rest) for due in batch]
+    assert len(ids) == len(set(ids)) == 60
+
+
+async def test_a_locked_delivery_is_passed_over(database: PostgresDatabase) -> None:
+    """Nobody waits for the transaction of another taker."""
+    await add(database, URL)
+    async with database.transaction() as tx:
+        assert len(await tx.deliveries.take(NOW, until=NOW + LEASE, limit=1, per_host=1)) == 1
+        assert await take(database) == []
+
+
+async def test_order_and_limit(database: PostgresDatabase) -> None:
+    """Those that are due for longest go first, up to the limit, over all hosts."""
+    for seconds, host in ((3, "a"), (1, "b"), (2, "a"), (4, "c")):
+        await add(database, f"http://{host}.example/{seconds}", at=NOW + timedelta(seconds=seconds))
+    taken = await take(database, NOW + timedelta(seconds=9), limit=3)
+    assert sorted(due.delivery.url for due in taken) == [
+        "http://a.example/2",
+        "http://a.example/3",
+        "http://b.example/1",
+    ]
+
+
+async def test_hosts(database: PostgresDatabase) -> None:
+    """To one host no more tries are under way than may be, whatever its port and spelling; others are not held up."""
+    await add(database, *(f"http://DEAD.example:{8000 + number}/" for number in range(9)), "http://fine.example/")
+    taken = await take(database, per_host=2)
+    dead = [due for due in taken if "DEAD" in due.delivery.url]
+    assert (len(taken), len(dead)) == (3, 2)
+    assert await take(database, per_host=2) == []
+    for due in (due for due in taken if due is not dead[1]):
+        assert await settle(database, due, next_at=NOW + timedelta(days=1))
+    assert len(await take(database, per_host=2)) == 1
+    # Tries whose time is over count as lost, and hold no place.
+    assert len(await take(database, NOW + LEASE, per_host=2)) == 2
+
+
+async def test_log_of_many_tries(database: PostgresDatabase) -> None:
+    """The log keeps the latest tries, so that a dead receiver does not fill the disk."""
+    await add(database, URL)
+    for _ in range(KEPT_ATTEMPTS + 5):
+        (due,) = await take(database)
+        await settle(database, due)
+    (logged,) = await log(database)
+    assert [attempt.number for attempt in logged.attempts] == [*range(6, KEPT_ATTEMPTS + 6)]
+    assert logged.delivery.attempts == KEPT_ATTEMPTS + 5
+
+
+async def test_log_of_many_deliveries(database: PostgresDatabase) -> None:
+    """It shows the latest deliveries of the job, the last one first, and no other job's."""
+    await add(database, *(f"http://hooks.example/{number}" for number in range(SHOWN_DELIVERIES + 3)))
+    await add(database, URL, job_id="j2")
+    urls = [logged.delivery.url for logged in await log(database)]
+    assert urls == [f"http://hooks.example/{number}" for number in range(SHOWN_DELIVERIES + 2, 2, -1)]
+    assert [logged.delivery.url for logged in await log(database, "j2")] == [URL]
+    assert await log(database, "j3") == []
+
+
+async def test_bucket_that_is_removed(database: PostgresDatabase) -> None:
+    """Its jobs go, and their deliveries with them."""
+    await add(database, URL)
+    await take(database)
+    async with database.transaction() as tx:
+        assert await tx.buckets.remove(BUCKET)
+    assert await execute(database, "SELECT FROM deliveries") == []
+    assert await execute(database, "SELECT FROM delivery_attempts") == []
+
+
+async def test_rollback(database: PostgresDatabase) -> None:
+    """A delivery is there when its transaction commits, and not otherwise."""
+    await add(database)
+    with suppress(ZeroDivisionError):
+        async with database.transaction() as tx:
+            await tx.deliveries.add("j1", URL, CallbackFormat.XML, NOW)
+            raise ZeroDivisionError
+    assert await take(database) == []
