@@ -114,6 +114,8 @@ _PYTHON_CI = {
     "ci_get_media_jobs": "GET /jobs/<ids>",
     "ci_list_media_jobs": "GET /jobs",
     "ci_cancel_jobs": "PUT /jobs/<id>?cancel",
+    "ci_get_asr_job": "GET /asr_jobs/<ids>",
+    "ci_list_asr_jobs": "GET /asr_jobs",
     "ci_create_template": "POST /template",
     "ci_update_template": "PUT /template/<id>",
     "ci_get_template": "GET /template",
@@ -152,11 +154,6 @@ _PYTHON_COS = {
     "delete_object": "DELETE /<key>",
 }
 _PYTHON_URLS = {"get_presigned_url": "GET /<key>, signed in the query"}
-_PYTHON_SPEECH_RECOGNITION = {
-    "ci_create_asr_job": "POST /asr_jobs",
-    "ci_get_asr_job": "GET /asr_jobs/<id>",
-    "ci_list_asr_jobs": "GET /asr_jobs",
-}
 _NODE = {
     "getService": "GET /",
     "putBucket": "PUT /",
@@ -230,10 +227,7 @@ CALLS: tuple[Call, ...] = (
     *_calls(Sdk.PYTHON, _PYTHON_CI),
     *_calls(Sdk.PYTHON, _PYTHON_SWITCHES | _PYTHON_URLS, _NO_BUCKET),
     *_calls(Sdk.PYTHON, _PYTHON_COS),
-    *(
-        Call(sdk=Sdk.PYTHON, name=name, request=request, refused="InvalidUrl")
-        for name, request in _PYTHON_SPEECH_RECOGNITION.items()
-    ),
+    Call(sdk=Sdk.PYTHON, name="ci_create_asr_job", request="POST /asr_jobs", refused="InvalidArgument"),
     *_calls(Sdk.NODE, _NODE),
     *_calls(Sdk.COSCMD, _COSCMD),
     *_calls(Sdk.GO, _GO),
