@@ -10,7 +10,7 @@ import pytest
 
 from generate_reference import ELEMENTS_NOT_YET, EXTENSIONS, PAGES, stale, write
 from sordino.errors import INVALID_ARGUMENT, NOT_IMPLEMENTED, ServiceError
-from sordino.wire.requests import parse_job
+from sordino.wire.job_request import parse_job
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
