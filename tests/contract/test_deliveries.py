@@ -122,15 +122,21 @@ async def test_a_locked_delivery_is_passed_over(database: PostgresDatabase) -> N
 
 
 async def test_order_and_limit(database: PostgresDatabase) -> None:
-    """Those that are due for longest go first, up to the limit, over all hosts."""
-    for seconds, host in ((3, "a"), (1, "b"), (2, "a"), (4, "c")):
+    """Hosts take turns, within a host and a turn those go first that are due for longest, up to the limit."""
+    for seconds, host in ((3, "a"), (1, "a"), (2, "a"), (5, "b"), (6, "b"), (4, "c")):
         await add(database, f"http://{host}.example/{seconds}", at=NOW + timedelta(seconds=seconds))
-    taken = await take(database, NOW + timedelta(seconds=9), limit=3)
-    assert sorted(due.delivery.url for due in taken) == [
-        "http://a.example/2",
-        "http://a.example/3",
-        "http://b.example/1",
-    ]
+    taken = [await take(database, NOW + timedelta(seconds=9), limit=2) for _ in range(3)]
+    assert [sorted(due.delivery.url[-1] for due in batch) for batch in taken] == [["1", "4"], ["2", "5"], ["3", "6"]]
+
+
+async def test_first_tries_go_first(database: PostgresDatabase) -> None:
+    """Deliveries that failed, however long they are due, do not hold up those that have not been tried."""
+    await add(database, *(f"http://dead{number}.example/" for number in range(5)))
+    for due in await take(database):
+        await settle(database, due)
+    await add(database, "http://fine.example/", at=NOW + timedelta(seconds=5))
+    (taken,) = await take(database, NOW + timedelta(seconds=9), limit=1)
+    assert taken.delivery.url == "http://fine.example/"
 
 
 async def test_hosts(database: PostgresDatabase) -> None:

@@ -288,7 +288,9 @@ class Deliveries(Protocol):
         ...
 
     async def take(self, at: datetime, *, until: datetime, limit: int, per_host: int) -> Sequence[DueDelivery]:
-        """Begin the next try of up to ``limit`` deliveries that are due at ``at``, those of each host in their order.
+        """Begin the next try of up to ``limit`` deliveries that are due at ``at``.
+
+        Those of each host go in their order, first tries before others, and hosts take turns.
 
         Nobody else takes them until ``until``, when a try that was not settled counts as lost. At most ``per_host``
         tries are under way to one host, or a few more when several ask at once.

@@ -25,7 +25,8 @@ INSERT INTO deliveries (job_id, url, host, format, created_at, next_at)
 VALUES (%(job_id)s, %(url)s, %(host)s, %(format)s, %(at)s, %(at)s)
 """
 # From host to host along the index, so that a long queue before a dead one is not read: of each host no more than may
-# be under way beside those that are.
+# be under way beside those that are. First tries go first, and hosts take turns: a few dead receivers, whose deliveries
+# wait for longest, would else have all places.
 _TAKE: Final = f"""
 WITH RECURSIVE hosts (host) AS (
     (SELECT host FROM deliveries WHERE state = 'Waiting' ORDER BY host LIMIT 1)
@@ -36,16 +37,18 @@ WITH RECURSIVE hosts (host) AS (
 ), due AS (
     SELECT candidate.delivery_id
       FROM hosts,
-           LATERAL (SELECT delivery_id, next_at
+           LATERAL (SELECT count(*) AS tries
+                      FROM deliveries
+                     WHERE under_way AND host = hosts.host AND next_at > %(at)s) busy,
+           LATERAL (SELECT delivery_id, attempts, next_at
                       FROM deliveries
                      WHERE state = 'Waiting' AND host = hosts.host AND next_at <= %(at)s
                      ORDER BY next_at
-                     LIMIT greatest(0, %(per_host)s - (SELECT count(*)
-                                                         FROM deliveries busy
-                                                        WHERE busy.under_way AND busy.host = hosts.host
-                                                          AND busy.next_at > %(at)s))
+                     LIMIT greatest(0, %(per_host)s - busy.tries)
                        FOR UPDATE SKIP LOCKED) candidate
-     ORDER BY candidate.next_at
+     ORDER BY candidate.attempts > 0,
+              busy.tries + row_number() OVER (PARTITION BY hosts.host ORDER BY candidate.next_at),
+              candidate.next_at
      LIMIT %(limit)s
 ), taken AS (
     UPDATE deliveries
