@@ -51,7 +51,7 @@ def external() -> Iterator[str]:
 def service() -> Iterator[Server]:
     """One service with everything embedded, shared by the tests that do not stop it."""
     with new_room() as directory:
-        running = start_service(directory / "data")
+        running = start_service(directory / "data", SORDINO_CALLBACK_ALLOW="127.0.0.0/8")
         yield running
         status = running.stop()
         assert status == 0, running.log_tail(60)
