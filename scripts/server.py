@@ -99,8 +99,7 @@ class Server:
                 Region=REGION,
                 SecretId=key.secret_id,
                 SecretKey=key.secret_key,
-                Scheme="http",
-                **(options or {"Proxies": {"http": self.url}}),
+                **{"Scheme": "http", **(options or {"Proxies": {"http": self.url}})},
             ),
             retry=1,
         )

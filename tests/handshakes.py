@@ -29,11 +29,12 @@ def agree(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> ssl.SSLO
     theirs = server.wrap_bio(to_server, to_client, server_side=True)
     waiting = [ours, theirs]
     while waiting:
-        waiting = [end for end in waiting if not _has_agreed(end)]
+        waiting = [end for end in waiting if not has_agreed(end)]
     return ours
 
 
-def _has_agreed(end: ssl.SSLObject) -> bool:
+def has_agreed(end: ssl.SSLObject) -> bool:
+    """Go on with the handshake; whether this end has done its part."""
     try:
         end.do_handshake()
     except ssl.SSLWantReadError:
