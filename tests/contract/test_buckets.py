@@ -78,7 +78,7 @@ class TestBuckets:
         async with database.transaction() as tx:
             assert await tx.buckets.get(BUCKET) is None
         for table in ("jobs", "templates", "queues", "services"):
-            assert await execute(database, f"SELECT FROM {table}") == []
+            assert await execute(database, f"SELECT 1 FROM {table}") == []
 
     async def test_removing_an_unknown_bucket_is_quiet(self, database: PostgresDatabase) -> None:
         """It is not there, which is what was asked for."""

@@ -6,16 +6,62 @@ from dataclasses import replace
 from datetime import timedelta
 from unittest.mock import Mock
 
+import procrastinate
 import psycopg
 import pytest
 from psycopg import sql
 
-from rows import BUCKET, ROOT, add_bucket, execute, job, put_object, stored, template
+from rows import BUCKET, DONE, LATER, NOW, ROOT, add_bucket, execute, job, put_object, queue, stored, template
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.adapters.postgres.migrate import MigrationError, is_current, migrate, migrations
 from sordino.adapters.postgres.session import conninfo
+from sordino.adapters.tasks import EngineTasks
 from sordino.domain.identity import AccessKey, Account
+from sordino.domain.job import JobFilter, Order
+from sordino.domain.page import Page
 from sordino.domain.ports import DatabaseUnavailableError
+from sordino.domain.service import BindingFilter, ServiceKind
+
+# What the version before queues, templates and services could be set, and lists of jobs, has in its tables.
+FIRST_VERSION = f"""
+INSERT INTO accounts (appid, uin) VALUES ('1250000000', '100000000001');
+INSERT INTO buckets (name, region, appid, created_at)
+VALUES ('{BUCKET}', 'ap-guangzhou', '1250000000', '{NOW}'), ('empty-1250000000', 'ap-beijing', '1250000000', '{NOW}');
+INSERT INTO queues (queue_id, bucket, name, state, created_at, updated_at)
+VALUES ('p1', '{BUCKET}', 'queue-speech', 'Active', '{NOW}', '{LATER}'),
+       ('p2', 'empty-1250000000', 'queue-speech', 'Active', '{NOW}', '{LATER}');
+INSERT INTO jobs (job_id, bucket, region, queue_id, input_object, operation, state, created_at, started_at, ended_at,
+                  code, message, progress, attempt)
+SELECT 'j' || lower(state), '{BUCKET}', 'ap-guangzhou', 'p1', 'in.mp3',
+       '{{"noise_reduction": {{"format": "wav", "sample_rate": 16000, "spelling": "SampleRate"}},
+         "output": {{"region": "ap-guangzhou", "bucket": "{BUCKET}", "object": "out.wav"}},
+         "user_data": null, "job_level": null}}',
+       state, '{NOW}', CASE WHEN state <> 'Submitted' THEN timestamptz '{NOW}' END,
+       CASE WHEN state IN ('Success', 'Failed') THEN timestamptz '{LATER}' END,
+       CASE state WHEN 'Failed' THEN 'InternalError' ELSE 'Success' END, '', 0, (state <> 'Submitted')::integer
+  FROM unnest(ARRAY['Submitted', 'Running', 'Success', 'Failed']) AS state;
+"""
+
+
+async def check_the_first_version(database: PostgresDatabase) -> None:
+    """What ``FIRST_VERSION`` had is what this version makes of it, and can be worked with."""
+    async with database.transaction() as tx:
+        for kind in ServiceKind:
+            opened = await tx.bindings.page("1250000000", kind, BindingFilter(), Page())
+            assert [(it.bucket.name, it.automatic) for it in opened.items] == [
+                ("empty-1250000000", True),
+                (BUCKET, True),
+            ]
+        assert await tx.queues.held(BUCKET, None) == queue("p1")
+        assert await tx.queues.held("empty-1250000000", None) == queue("p2", bucket="empty-1250000000")
+        jobs = await tx.jobs.list(BUCKET, JobFilter(), order=Order.ASCENDING, after=None, limit=10)
+        assert [it.job_id for it in jobs] == ["jfailed", "jrunning", "jsubmitted", "jsuccess"]
+        assert jobs[2] == job("jsubmitted")
+        # Its task has been in the engine since before there were releases.
+        assert await tx.jobs.start("jsubmitted", 0, LATER) is not None
+        await tx.jobs.finish("jsubmitted", 1, DONE, LATER)
+        await tx.jobs.finish("jrunning", 1, DONE, LATER)
+        assert await tx.buckets.remove(BUCKET)
 
 
 class TestTransaction:
@@ -160,6 +206,23 @@ class TestMigrations:
                     await migrate(psycopg.conninfo.make_conninfo(embedded, dbname="ascii"), "s")
             finally:
                 await connection.execute("DROP DATABASE ascii")
+
+    async def test_a_database_of_the_first_version_comes_through(
+        self, dsn: str, schema: str, app: procrastinate.App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Buckets have all services, their queue is the default one, jobs of every state are found and go on."""
+        monkeypatch.setattr("sordino.adapters.postgres.migrate.migrations", lambda: migrations()[:2])
+        await migrate(dsn, schema)
+        async with await psycopg.AsyncConnection.connect(conninfo(dsn, schema)) as connection:
+            await connection.execute(FIRST_VERSION)
+        monkeypatch.undo()
+        await migrate(dsn, schema)
+        async with (
+            PostgresDatabase(dsn, schema=schema, max_connections=2, tasks=lambda it: EngineTasks(app, it)) as database,
+            app.open_async(database.pool),
+        ):
+            assert await database.ready()
+            await check_the_first_version(database)
 
     async def test_tells_when_nothing_listens(self) -> None:
         """Without a server it raises the port's error."""

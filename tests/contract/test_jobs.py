@@ -193,7 +193,8 @@ class TestJobs:
             await tx.jobs.add(job())
         await execute(
             database,
-            "UPDATE jobs SET state = %s, released = %s, started_at = %s, ended_at = %s, code = %s, attempt = 1, release = 1",
+            "UPDATE jobs SET state = %s, released = %s, started_at = %s, ended_at = %s, code = %s, attempt = 1,"
+            " release = 1",
             state,
             state != "Pause",
             None if state == "Pause" else NOW,
