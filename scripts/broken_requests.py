@@ -186,6 +186,16 @@ WORDS: Final = (
     *("2026-01-05T10:00:00+0800", "0001-01-01T00:00:00+1400", "9999-12-31T23:59:59-2359", "2026-02-30T00:00:00Z"),
     *("wav", "opus", "44100", "48000", "keep", "-70.001", "off", "NoiseReduction", "Speeching", "{job}", "%s", "${x}"),
 )
+NUMBERS: Final = (
+    *("0", "1", "-1", "+1", "100", "101", "1000000", "1000001", "9223372036854775807", "9223372036854775808", "1.0"),
+    *("9" * 400, "1e3", " 1", "01", "0x1", "\u0661", "\u00b2", "NaN", "-0", "-70", "-70.01", "1_0"),
+)
+TIMES: Final = (
+    *("2026-01-05T10:00:00+0800", "0001-01-01T00:00:00+1400", "0001-01-01T00:00:00+2359", "9999-12-31T23:59:59-2359"),
+    *("9999-12-31T23:59:59+0000", "2026-02-30T00:00:00+0000", "2026-01-05T10:00:00Z", "2026-01-05T24:00:00+0800"),
+    *("2026-01-05T10:00:60+0800", "2026-01-05 10:00:00 0800", "2026-01-05", "1767600000", "-2026-01-05T10:00:00+0800"),
+)
+LISTS: Final = ("a,b,,c", ",", "," * 200, ",".join(f"t{number}" for number in range(101)), "All", "a" * 200, "All,x")
 METHODS: Final = ("GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "get", "X")
 PLACES: Final = (
     *("/", "/jobs", "/jobs/", "/jobs/a/b", "/jobs/,", "/jobs/%2C", "/asr_jobs", "/ai_jobs", "/template/", "/queue/x"),
@@ -363,7 +373,8 @@ def _attributes(root: ET.Element, chance: random.Random) -> None:
 
 
 def _text(root: ET.Element, chance: random.Random) -> None:
-    chance.choice(list(root.iter())).text = _xml_safe(chance.choice(WORDS))
+    element = chance.choice(list(root.iter()))
+    element.text = _xml_safe(_word(element.text or "", chance))
 
 
 def _tail(root: ET.Element, chance: random.Random) -> None:
@@ -372,6 +383,18 @@ def _tail(root: ET.Element, chance: random.Random) -> None:
 
 def _huge_text(root: ET.Element, chance: random.Random) -> None:
     chance.choice(list(root.iter())).text = chance.choice("x\u4e2d") * chance.choice((1025, 30_000, 100_000))
+
+
+def _word(value: str, chance: random.Random) -> str:
+    """Something to put in the place of a value: often of its kind, so that it gets further."""
+    if chance.random() < 0.5:
+        if re.fullmatch(r"-?[0-9]+", value):
+            return chance.choice(NUMBERS)
+        if re.match(r"[0-9]{4}-", value):
+            return chance.choice(TIMES)
+        if "," in value or re.fullmatch(r"[a-z][0-9a-f]{20,}", value):
+            return chance.choice(LISTS)
+    return chance.choice(WORDS)
 
 
 def _xml_safe(text: str) -> str:
@@ -412,8 +435,8 @@ def _other_body(made: Draft, chance: random.Random) -> None:
 def _change_value(made: Draft, chance: random.Random) -> None:
     if made.query:
         index = chance.randrange(len(made.query))
-        name = made.query[index].partition(b"=")[0]
-        made.query[index] = name + b"=" + _quoted(chance.choice(WORDS))
+        name, _, value = made.query[index].partition(b"=")
+        made.query[index] = name + b"=" + _quoted(_word(value.decode(errors="replace"), chance))
 
 
 def _repeat_parameter(made: Draft, chance: random.Random) -> None:

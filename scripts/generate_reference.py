@@ -10,10 +10,19 @@ from typing import Any, Final
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from protocol_coverage import Part, load, sdk_calls
 from sordino import errors
 from sordino.api import operations
 from sordino.api.object_headers import NOT_YET
-from sordino.api.operations import CI_OPERATIONS, COS_OPERATIONS, SUBRESOURCES, Operation, Resource
+from sordino.api.operations import (
+    CALLBACK_OPERATIONS,
+    CALLBACK_PATH,
+    CI_OPERATIONS,
+    COS_OPERATIONS,
+    SUBRESOURCES,
+    Operation,
+    Resource,
+)
 from sordino.cli import app
 from sordino.domain.job import KEEP, LOUDNESS_RANGE, STRENGTHS, AudioFormat, Channels
 from sordino.errors import ErrorKind
@@ -21,6 +30,8 @@ from sordino.settings import Settings
 
 DIRECTORY: Final = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE: Final = "<!-- Made by `make docs` from the code; changes here are lost. -->"
+
+COVERAGE: Final = load()
 
 # Defaults that depend on the machine, in words.
 COMPUTED: Final[Mapping[str, str]] = {
@@ -39,12 +50,6 @@ TARGETS: Final[Mapping[Resource, str]] = {
     Resource.BUCKET: "`/` of a bucket host",
     Resource.OBJECT: "`/<key>` of a bucket host",
 }
-
-# Elements of POST /jobs, below Request, that are refused when they ask for something.
-ELEMENTS_NOT_YET: Final = (
-    "Input.Url",
-    "CallBackKafkaConfig",
-)
 
 # Elements of Request.Operation.NoiseReduction that the protocol does not have: values, default, meaning.
 EXTENSIONS: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -83,6 +88,11 @@ EXTENSIONS: Final[Mapping[str, tuple[str, str, str]]] = {
 EXTENSIONS_TEXT: Final = (
     "These elements of `Operation.NoiseReduction` are our choice: the protocol does not have them. Each may be left "
     "out, and what is sent is echoed. [Choose the sound](../how-to/choose-the-sound.md) shows them at work."
+)
+SDK_TEXT: Final = (
+    "Calls of the official SDKs that the tests drive against a running server, by the way the SDK is pointed at it. "
+    "*Refused* are calls of other products, *impossible* those whose request does not say what it means in that way. "
+    "Of Go, Java and PHP the tests send the exact requests."
 )
 QUALITY_TEXT: Final = (
     "Our choice, too, is `Operation.MediaResult.Quality` in the reply of a job that succeeded, beside the `MediaInfo` "
@@ -124,17 +134,24 @@ def _default(name: str, schema: Mapping[str, Any]) -> str:
 
 def errors_page() -> str:
     """The error catalogue, by HTTP status and code."""
-    kinds = {value for value in vars(errors).values() if isinstance(value, ErrorKind)}
+    kinds = {name: value for name, value in vars(errors).items() if isinstance(value, ErrorKind)}
+    occurrences = COVERAGE.errors
     rows = [
-        (str(kind.status), f"`{kind.code}`", kind.message.replace("<", "&lt;"))
-        for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code, kind.message))
+        (str(kind.status), f"`{kind.code}`", kind.message.replace("<", "&lt;"), occurrences[name].where)
+        for name, kind in sorted(kinds.items(), key=lambda pair: (pair[1].status, pair[1].code, pair[1].message))
     ]
     return _page(
         "Errors",
         "What the service refuses with. The codes are those of Cloud Infinite and COS; most messages say more than the "
         "one given here. A job that fails carries such a code and message in `Code` and `Message` of its reply. "
         "`InternalError` and `ServiceUnavailable` alone are the server's fault.",
-        _table(("HTTP status", "Code", "Message"), rows),
+        "\n\n".join(
+            (
+                _table(("HTTP status", "Code", "Message", "Where"), rows),
+                "These codes of the vendor's tables never occur:",
+                _table(("Code", "Why"), [(f"`{code}`", why) for code, why in COVERAGE.unused.items()]),
+            )
+        ),
     )
 
 
@@ -182,10 +199,10 @@ def _joined(text: str | None) -> str:
 
 
 def coverage_page() -> str:
-    """Which calls of the protocol are answered."""
+    """Which calls of the protocol are answered, and what becomes of each element, parameter and header."""
     ci = [
         (f"`{operation.name}`", f"`{operation.method}`", _addresses(path.pattern), _answered(operation))
-        for path, found in CI_OPERATIONS
+        for path, found in (*CI_OPERATIONS, (CALLBACK_PATH, CALLBACK_OPERATIONS))
         for operation in found
     ]
     cos = [
@@ -196,24 +213,59 @@ def coverage_page() -> str:
     heads = ("Call", "Method", "Address", "Answered")
     return _page(
         "API coverage",
-        "*Not yet* means that the call or element is known and refused with `NotImplemented` (501) and a message. "
-        "Elements that the protocol does not know are ignored.",
+        "*Not yet* and *later* mean that the call or element is known and refused with `NotImplemented` (501), or as "
+        "the row says, and a message. Elements that the protocol does not know are ignored. The last column names the "
+        "test that drives it.",
         "\n\n".join(
             (
+                _summary(),
                 "## Cloud Infinite",
                 _table(heads, ci),
-                "In `POST /jobs` these elements are *not yet* answered: " + _list(ELEMENTS_NOT_YET) + ". "
-                "The other elements of the document are checked, done and echoed.",
-                EXTENSIONS_TEXT,
-                _table(("Element", "Values", "Default", "Meaning"), _extension_rows()),
-                QUALITY_TEXT,
                 "## COS",
                 _table(heads, cos),
                 "These sub-resources are *not yet* answered: " + _list(sorted(SUBRESOURCES, key=str.lower), "?") + ".",
                 "Requests with one of these headers are *not yet* answered: " + _list(NOT_YET) + ".",
+                *(_part_section(part) for part in COVERAGE.parts),
+                "## Extensions of a job",
+                EXTENSIONS_TEXT,
+                _table(("Element", "Values", "Default", "Meaning"), _extension_rows()),
+                QUALITY_TEXT,
             )
         ),
     )
+
+
+def _summary() -> str:
+    """How much of the protocol is there, in numbers."""
+    rows, calls = COVERAGE.rows, sdk_calls()
+    figures = [
+        (row.sdk, row.mode, str(row.driven), str(row.refused), str(row.impossible), str(row.total))
+        for row in calls.figures()
+    ]
+    return "\n\n".join(
+        (
+            f"Elements, parameters and headers covered: {sum(row.covered for row in rows)} of {len(rows)}.",
+            SDK_TEXT,
+            _table(("SDK", "Addressing", "Driven", "Refused", "Impossible", "Of"), figures),
+        )
+    )
+
+
+def _part_section(part: Part) -> str:
+    rows = [(_code(row.name), row.deed, row.origin.words, _test_link(row.test)) for row in part.rows]
+    heading = part.title.replace("<", "&lt;")
+    return f"## {heading}\n\n" + _table((*part.heads, "Origin", "Test"), rows)
+
+
+def _code(name: str) -> str:
+    """A list of names as code; words for people as they are."""
+    plain = re.fullmatch(r"[\w.*?-]+(, [\w.*?-]+)*", name) and " " not in name.replace(", ", "")
+    return _list(name.split(", ")) if plain else name
+
+
+def _test_link(test: str) -> str:
+    file, _, name = test.partition("::")
+    return f"[`{name}`](../../tests/{file})"
 
 
 def _extension_rows() -> Iterable[Sequence[str]]:
