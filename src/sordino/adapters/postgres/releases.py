@@ -22,9 +22,10 @@ SELECT (SELECT count(*)
                                WHERE task_name = 'run_job' AND status = 'todo' AND scheduled_at > now())) AS jobs,
        EXISTS (SELECT FROM jobs WHERE state = 'Submitted' AND NOT released) AS waiting
 """
-# A process that is stopped in its turn would keep all others waiting: the server ends its session.
+# A process that is stopped in its turn would keep all others waiting: the server ends its session. Nobody waits for the
+# disk either: a hand-over that is lost with the server is made again, and a job that has begun took it to the disk.
 _TAKE_TURN: Final = """
-SELECT set_config('idle_in_transaction_session_timeout', '5s', true),
+SELECT set_config('idle_in_transaction_session_timeout', '5s', true), set_config('synchronous_commit', 'off', true),
        pg_advisory_xact_lock(hashtextextended('sordino releases of ' || current_schema(), 0))
 """
 # `heads` hops over the index from the head of one queue to that of the next, whatever lies between. As many
