@@ -64,10 +64,10 @@ class Place:
     def settled(self, job_id: str) -> Detail:
         """The job's last delivery once it does not wait any more."""
         deadline = time.monotonic() + 60
-        while (delivery := self.callbacks(job_id)[0])["State"] == "Waiting":
-            assert time.monotonic() < deadline, delivery
+        while not (found := self.callbacks(job_id)) or found[0]["State"] == "Waiting":
+            assert time.monotonic() < deadline, found
             time.sleep(0.1)
-        return delivery
+        return found[0]
 
 
 def listed(value: Any) -> list[Any]:
@@ -264,21 +264,21 @@ def test_urls_that_are_refused(place: Place, url: str, reason: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def strict() -> Iterator[Server]:
-    """A service that calls nothing but the internet."""
+def strict() -> Iterator[Place]:
+    """A bucket on a service that calls nothing but the internet."""
     with new_room() as directory:
         running = start_service(directory / "data", SORDINO_WORKERS="1")
-        yield running
+        place = Place(running, f"strict-{running.root_key.appid}")
+        place.client.create_bucket(Bucket=place.bucket)
+        yield place
         assert running.stop() == 0, running.log_tail(60)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_this_machine_by_default(strict: Server, receiver: Receiver, host: str) -> None:
+def test_this_machine_by_default(strict: Place, receiver: Receiver, host: str) -> None:
     """Nobody is called on the server's own machine unless its owner allows it."""
-    place = Place(strict, f"strict-{strict.root_key.appid}")
-    place.client.create_bucket(Bucket=place.bucket)
     with pytest.raises(CosServiceError) as refusal:
-        place.submit(CallBack=receiver.url(host=host))
+        strict.submit(CallBack=receiver.url(host=host))
     assert "SORDINO_CALLBACK_ALLOW" in refusal.value.get_error_msg()
     assert receiver.silent(0.1)
 
@@ -342,7 +342,7 @@ def test_api_killed_between_tries(signing: Place) -> None:
     with receiving(Answer(status=500, headers={"Retry-After": "2"}), Answer()) as receiver:
         job = signing.submit(CallBack=receiver.url())
         receiver.next()
-        while not signing.callbacks(job)[0].get("Attempt")[0].get("Status"):
+        while not signing.callbacks(job)[0]["Attempt"][0].get("Status"):
             time.sleep(0.05)
         kill_api(signing.server)
         assert receiver.next().headers["x-sordino-attempt"] == "2"
