@@ -3,7 +3,7 @@ import uuid
 from base64 import b64decode
 from datetime import UTC, datetime
 
-from sordino.wire.ids import new_job_id, new_queue_id, new_request_id, new_trace_id
+from sordino.wire.ids import new_job_id, new_queue_id, new_request_id, new_template_id, new_trace_id
 
 NOW = datetime.fromtimestamp(0x59427F89, UTC)
 
@@ -28,6 +28,13 @@ def test_queue_id():
     queue_id = new_queue_id()
     assert re.fullmatch("p[0-9a-f]{32}", queue_id)
     assert uuid.UUID(queue_id[1:]).version == 4
+
+
+def test_template_id():
+    """A template id is ``t1`` and the hex of a UUIDv4."""
+    template_id = new_template_id()
+    assert re.fullmatch("t1[0-9a-f]{32}", template_id)
+    assert uuid.UUID(template_id[2:]).version == 4
 
 
 def test_request_id():
