@@ -14,7 +14,8 @@ from sordino.domain.service import ServiceKind
 from sordino.domain.template import Template
 
 CROWD: Final = 600
-"""More jobs than can be on their way into one queue at a time: with so much room left, submits need not take turns."""
+"""More jobs than are on their way into one queue at a time, which takes a hundred submits of six operations each: with
+so much room left, they need not take turns."""
 
 # The order of the operations is the order of the jobs, in lists and in the queue.
 _APART: Final = timedelta(microseconds=1)

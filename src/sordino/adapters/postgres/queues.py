@@ -120,7 +120,7 @@ class PostgresQueues:
 
     async def page(self, bucket: str, state: QueueState | None, page: Page) -> Paged[Queue]:
         """A page of the bucket's queues, of one state if asked: the default one first, then by age."""
-        wanted = {"bucket": bucket, "state": state, "limit": page.size, "offset": page.offset}
+        wanted = {"bucket": bucket, "state": state and state.value, "limit": page.size, "offset": page.offset}
         total = await (await self.connection.execute(_TOTAL, wanted)).fetchone()
         rows = await (await self.connection.execute(_PAGE, wanted)).fetchall()
         return Paged(items=tuple(map(_queue, rows)), total=total["total"] if total else 0, page=page)
