@@ -140,12 +140,13 @@ def test_wrong_addresses_and_methods(
 
 @pytest.mark.parametrize("kind", ["cos", "ci"])
 def test_every_refusal_is_complete(service: Server, new_bucket: Callable[[], str], kind) -> None:
-    """Body and headers of a refusal carry the same ids, in the names of the service that was asked."""
+    """Body and headers of a refusal carry the same ids, the request's in COS's name, too, which the PHP SDK looks for."""
     _, headers, content = send(service, "POST", "/jobs", bucket=new_bucket(), kind=kind, body=b"<Other/>")
     told = refusal(content)
     assert headers["Content-Type"] == "application/xml"
     assert headers["Content-Length"] == str(len(content))
     assert (headers["x-ci-request-id"], headers["x-ci-trace-id"]) == (told["RequestId"], told["TraceId"])
+    assert headers["x-cos-request-id"] == told["RequestId"]
     assert (headers["Server"], told["Resource"]) == ("tencent-ci", "/jobs")
     assert headers["Date"]
 

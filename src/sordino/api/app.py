@@ -104,7 +104,7 @@ class _Exchange:
         refuse_repeated(self._request)
         services = self._services
         query = Query.parse(self._request.scope["query_string"])
-        key = await sign_in(
+        signed_in = await sign_in(
             self._request,
             address,
             query,
@@ -118,7 +118,8 @@ class _Exchange:
             services=services,
             address=address,
             query=query,
-            key=key,
+            key=signed_in.key,
+            named_bucket=signed_in.bucket,
         )
         return await find(call).handler(call)
 
@@ -156,6 +157,8 @@ class _Exchange:
         response.headers["Date"] = http_date(self._services.clock.now())
         response.headers["Server"] = SERVERS[self._service]
         response.headers[f"x-{self._service.value}-request-id"] = self._id
+        # The PHP SDK repeats what is refused without this one six times, on either service.
+        response.headers["x-cos-request-id"] = self._id
 
 
 def _canonical(send: Send) -> Send:

@@ -4,12 +4,14 @@ CI and COS refuse with different codes (the error tables of both), so each reaso
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
 from starlette.requests import Request
 
 from sordino import errors
+from sordino.domain.bucket import Bucket
 from sordino.domain.identity import AccessKey
 from sordino.domain.ports import Database
 from sordino.errors import ErrorKind
@@ -42,10 +44,18 @@ UNKNOWN_KEY: Mapping[Service, ErrorKind] = MappingProxyType(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who signed a request, and the bucket it names, if there is one of that name."""
+
+    key: AccessKey
+    bucket: Bucket | None
+
+
 async def sign_in(
     request: Request, address: Address, query: Query, *, database: Database, now: datetime, skew: int
-) -> AccessKey:
-    """The key that signed the request.
+) -> SignedIn:
+    """The key that signed the request; the bucket is looked up in the same transaction.
 
     Raises:
         ServiceError: the request is anonymous, the key unknown, or the signature malformed, out of its time or wrong.
@@ -54,25 +64,25 @@ async def sign_in(
         authorization = parse(request.headers.raw, query)
         if authorization is None:
             raise ANONYMOUS[address.service]("The request is not signed; only signed requests are answered.")
-        key = await _key(authorization, address.service, database)
-        verify(authorization, key.secret_key, _signed(request, address, query), now=now, skew=skew)
+        found = await _look_up(authorization, address, database)
+        verify(authorization, found.key.secret_key, _signed(request, address, query), now=now, skew=skew)
     except SignatureError as refusal:
         kind = REFUSALS[address.service][refusal.reason]
         exact = kind is errors.REQUEST_HAS_EXPIRED
         raise kind(None if exact else refusal.message) from None
-    return key
+    return found
 
 
-async def _key(authorization: Authorization, service: Service, database: Database) -> AccessKey:
+async def _look_up(authorization: Authorization, address: Address, database: Database) -> SignedIn:
     if authorization.token is not None:
-        raise UNKNOWN_KEY[service](
+        raise UNKNOWN_KEY[address.service](
             "Temporary keys with a security token are not offered yet; sign with a permanent key."
         )
     async with database.transaction() as tx:
         key = await tx.identities.key(authorization.secret_id)
-    if key is None:
-        raise UNKNOWN_KEY[service](f"There is no SecretId {authorization.secret_id}.")
-    return key
+        if key is None:
+            raise UNKNOWN_KEY[address.service](f"There is no SecretId {authorization.secret_id}.")
+        return SignedIn(key, await tx.buckets.get(address.bucket) if address.bucket else None)
 
 
 def _signed(request: Request, address: Address, query: Query) -> SignedRequest:

@@ -26,20 +26,20 @@ async def create_bucket(call: Call) -> Response:
 
 async def head_bucket(call: Call) -> Response:
     """``HEAD /``."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     return Response(status_code=200, headers={"x-cos-bucket-region": bucket.region})
 
 
 async def delete_bucket(call: Call) -> Response:
     """``DELETE /``; the bucket must be empty."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     await call.services.buckets.remove(bucket.name)
     return Response(status_code=204)
 
 
 async def list_objects(call: Call) -> Response:
     """``GET /`` on a bucket host."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     prefix, delimiter, marker = (call.query.get(name) or "" for name in ("prefix", "delimiter", "marker"))
     max_keys, encoding = _max_keys(call, MAX_KEYS), _encoding_type(call)
     listing = await call.services.objects.list(

@@ -50,6 +50,7 @@ class Call:
         request_id: as in the reply's header.
         query: the decoded parameters.
         key: the signer's access key.
+        named_bucket: of the address, whoever owns it; None when there is none of that name. Handlers ask ``bucket``.
     """
 
     request: Request
@@ -58,13 +59,14 @@ class Call:
     address: Address
     query: Query
     key: AccessKey
+    named_bucket: Bucket | None
 
     @property
     def last_segment(self) -> str:
         """What the path ends with: the id, or ids, of a call that takes one."""
         return self.address.path.rpartition("/")[2]
 
-    async def bucket(self) -> Bucket:
+    def bucket(self) -> Bucket:
         """The bucket of the address, which the signer's account owns.
 
         Raises:
@@ -72,7 +74,9 @@ class Call:
         """
         if self.address.bucket is None:
             raise errors.INVALID_HOST()
-        bucket = await self.services.buckets.get(self.address.bucket)
+        bucket = self.named_bucket
+        if bucket is None:
+            raise errors.NO_SUCH_BUCKET()
         if bucket.appid != self.key.account.appid:
             raise errors.ACCESS_DENIED(f"The bucket {bucket.name} belongs to another account.")
         if self.address.region not in (None, bucket.region):

@@ -16,7 +16,7 @@ from sordino.wire.job_request import parse_job
 
 async def create_job(call: Call) -> Response:
     """``POST /jobs``."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     request = parse_job(await call.document(), call.services.models)
     call.services.callbacks.check(request.callback.url, "Request.CallBack")
     return xml(render_jobs(await call.services.submit(bucket, request)))
@@ -24,14 +24,14 @@ async def create_job(call: Call) -> Response:
 
 async def describe_jobs(call: Call) -> Response:
     """``GET /jobs/<id>[,<id>...]``."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     jobs, missing = await call.services.jobs.query(bucket.name, parse_job_ids(call.last_segment))
     return xml(render_jobs(jobs, missing))
 
 
 async def list_jobs(call: Call) -> Response:
     """``GET /jobs``."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     asked = parse_job_list(call.query)
     if asked is None:
         return xml(render_job_list(JobListing(jobs=(), next=None)))
@@ -43,7 +43,7 @@ async def list_jobs(call: Call) -> Response:
 
 async def cancel_job(call: Call) -> Response:
     """``PUT /jobs/<id>?cancel``; the Java SDK sends it without ``?cancel``, and never with a body."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     job_ids = parse_job_ids(call.last_segment)
     if len(job_ids) > 1:
         raise errors.INVALID_ARGUMENT(f"{len(job_ids)} job ids are given; cancel one at a time.")

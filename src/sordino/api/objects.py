@@ -24,7 +24,7 @@ async def put_object(call: Call) -> Response:
     fields.private_only(request)
     fields.refuse_not_yet(request)
     upload = Upload(
-        bucket=(await call.bucket()).name,
+        bucket=call.bucket().name,
         key=_key(call),
         content_type=request.headers.get("content-type") or DEFAULT_TYPE,
         headers=fields.stored_headers_of(request),
@@ -63,12 +63,12 @@ async def head_object(call: Call) -> Response:
 
 async def delete_object(call: Call) -> Response:
     """``DELETE /<key>``; 204 also when there was none."""
-    await call.services.objects.remove((await call.bucket()).name, _key(call))
+    await call.services.objects.remove(call.bucket().name, _key(call))
     return Response(status_code=204)
 
 
 async def _found(call: Call) -> tuple[StoredObject, dict[str, str]]:
-    stored = await call.services.objects.head((await call.bucket()).name, _key(call))
+    stored = await call.services.objects.head(call.bucket().name, _key(call))
     return stored, _object_headers(stored)
 
 

@@ -20,7 +20,7 @@ from sordino.wire.queues import (
 
 async def describe_queues(call: Call) -> Response:
     """``GET /asrqueue``."""
-    bucket, queues = await call.bucket(), call.services.queues
+    bucket, queues = call.bucket(), call.services.queues
     asked = parse_queue_query(call.query)
     if asked.ids:
         found, missing = await queues.find(bucket.name, asked.ids)
@@ -31,21 +31,21 @@ async def describe_queues(call: Call) -> Response:
 
 async def create_queue(call: Call) -> Response:
     """``POST /asrqueue``, an extension of ours."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     queue = await call.services.queues.create(bucket.name, await _settings(call))
     return xml(render_queue(queue, _limits(call), call.request_id))
 
 
 async def update_queue(call: Call) -> Response:
     """``PUT /asrqueue/<id>``."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     queue = await call.services.queues.update(bucket.name, call.last_segment, await _settings(call))
     return xml(render_queue(queue, _limits(call), call.request_id))
 
 
 async def delete_queue(call: Call) -> Response:
     """``DELETE /asrqueue/<id>``, an extension of ours."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     await call.services.queues.remove(bucket.name, call.last_segment)
     return xml(render_removed_queue(call.last_segment, call.request_id))
 

@@ -19,7 +19,7 @@ KINDS: Mapping[str, ServiceKind] = MappingProxyType(
 
 async def open_service(call: Call) -> Response:
     """``POST /asrbucket``."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     return xml(render_binding(await call.services.bindings.open(bucket, _kind(call)), call.request_id))
 
 
@@ -32,7 +32,7 @@ async def describe_services(call: Call) -> Response:
 
 async def close_service(call: Call) -> Response:
     """``DELETE /asrbucket``."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     await call.services.bindings.close(bucket, _kind(call))
     return xml(render_closed(bucket.name, call.request_id))
 

@@ -19,7 +19,7 @@ from sordino.wire.templates import (
 
 async def create_template(call: Call) -> Response:
     """``POST /template``."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     name, order = parse_template(await call.document(), call.services.models)
     template = await call.services.templates.create(bucket.name, name, order)
     return xml(render_template(template, call.request_id))
@@ -27,7 +27,7 @@ async def create_template(call: Call) -> Response:
 
 async def update_template(call: Call) -> Response:
     """``PUT /template/<id>``."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     name, order = parse_template(await call.document(), call.services.models)
     template = await call.services.templates.update(bucket.name, call.last_segment, name, order)
     return xml(render_template(template, call.request_id))
@@ -35,7 +35,7 @@ async def update_template(call: Call) -> Response:
 
 async def describe_templates(call: Call) -> Response:
     """``GET /template``."""
-    bucket, templates = await call.bucket(), call.services.templates
+    bucket, templates = call.bucket(), call.services.templates
     asked = parse_template_query(call.query)
     if asked.ids:
         found, missing = await templates.find(bucket.name, asked.ids) if asked.ours else ((), asked.ids)
@@ -48,6 +48,6 @@ async def describe_templates(call: Call) -> Response:
 
 async def delete_template(call: Call) -> Response:
     """``DELETE /template/<id>``."""
-    bucket = await call.bucket()
+    bucket = call.bucket()
     await call.services.templates.remove(bucket.name, call.last_segment)
     return xml(render_removed_template(call.last_segment, call.request_id))

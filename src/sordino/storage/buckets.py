@@ -49,18 +49,6 @@ class BucketStore:
             await tx.bindings.open(bucket.name, kind, bucket.created_at, automatic=True)
         await add_default_queue(tx, bucket.name, self.new_queue_id, bucket.created_at)
 
-    async def get(self, name: str) -> Bucket:
-        """The bucket of that name.
-
-        Raises:
-            ServiceError: NoSuchBucket.
-        """
-        async with self.database.transaction() as tx:
-            bucket = await tx.buckets.get(name)
-        if bucket is None:
-            raise errors.NO_SUCH_BUCKET()
-        return bucket
-
     async def list(self, owner: Account) -> Sequence[Bucket]:
         """The buckets of ``owner``, by name."""
         async with self.database.transaction() as tx:
