@@ -140,7 +140,7 @@ def test_wrong_addresses_and_methods(
 
 @pytest.mark.parametrize("kind", ["cos", "ci"])
 def test_every_refusal_is_complete(service: Server, new_bucket: Callable[[], str], kind) -> None:
-    """Body and headers of a refusal carry the same ids, the request's in COS's name, too, which the PHP SDK looks for."""
+    """Body and headers of a refusal carry the same ids, and COS's header is there, too: the PHP SDK looks for it."""
     _, headers, content = send(service, "POST", "/jobs", bucket=new_bucket(), kind=kind, body=b"<Other/>")
     told = refusal(content)
     assert headers["Content-Type"] == "application/xml"
