@@ -265,6 +265,27 @@ async def test_loop(world: World) -> None:
     assert (await world.log())[0].delivery.state is DeliveryState.DELIVERED
 
 
+async def test_loop_that_is_stopped_does_not_wait_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A try that does not end when the loop is stopped is left to whoever comes next."""
+    monkeypatch.setattr("sordino.jobs.notify.FAREWELL_SECONDS", 0.05)
+
+    async def never(_: Callback) -> Receipt:
+        return await asyncio.Future()
+
+    world.receivers.act = never
+    loop = asyncio.create_task(world.notify.run())
+    await world.end()
+    while not world.receivers.got:
+        await asyncio.sleep(0.01)
+    loop.cancel()
+    await asyncio.wait([loop])
+    world.clock.at += timedelta(seconds=20)
+    world.receivers.act = accept
+    while (await world.log())[0].delivery.state is DeliveryState.WAITING:
+        await world.round()
+    assert len(world.receivers.got) == 2
+
+
 async def test_loop_outlives_outages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a database that is away nor a fault ends the loop."""
     monkeypatch.setattr("sordino.jobs.notify.OUTAGE_SECONDS", 0.01)

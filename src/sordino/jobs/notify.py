@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -25,6 +26,7 @@ PER_HOST: Final = 4
 
 POLL_SECONDS: Final = 1.0
 OUTAGE_SECONDS: Final = 5.0
+FAREWELL_SECONDS: Final = 6.0
 
 LEASE_SLACK: Final = timedelta(seconds=15)
 """How much longer than its time limit a try may take to be noted, before it counts as lost and is made again."""
@@ -77,12 +79,19 @@ class Notify:
         self._bell.set()
 
     async def run(self) -> None:
-        """Send until cancelled; tries under way then end first, each within its time limit."""
+        """Send until cancelled; tries under way are then given a while to end."""
         try:
             while True:
                 await self._look()
         finally:
-            await asyncio.gather(*self._tries, return_exceptions=True)
+            await self._farewell()
+
+    async def _farewell(self) -> None:
+        """Wait for the tries under way; those that take too long count as lost, and are made again by another."""
+        if self._tries:
+            _, late = await asyncio.wait(self._tries, timeout=FAREWELL_SECONDS)
+            for attempt in late:
+                attempt.cancel()
 
     async def _look(self) -> None:
         """Begin what is due, and wait until something may be."""
@@ -151,7 +160,15 @@ class Notify:
             )
         told = {"status": outcome.status} if isinstance(outcome, Receipt) else {"error": outcome}
         level = log.info if state is DeliveryState.DELIVERED else log.warning
-        level("callback", url=delivery.url, state=state.value, milliseconds=milliseconds, in_time=ours, **told)
+        # Not the whole URL: its path and query may be somebody's secret.
+        level(
+            "callback",
+            receiver=urlsplit(delivery.url).netloc,
+            state=state.value,
+            milliseconds=milliseconds,
+            in_time=ours,
+            **told,
+        )
 
     def _verdict(self, delivery: Delivery, outcome: Receipt | str) -> tuple[DeliveryState, datetime | None]:
         """What becomes of the delivery; the last try is at the end of its time, however long the pause before."""
