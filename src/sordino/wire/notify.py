@@ -14,12 +14,12 @@ from sordino.domain.callback import (
     MqTarget,
     NotifyConfig,
 )
+from sordino.domain.callback_url import MAX_URL
 from sordino.errors import INVALID_ARGUMENT
 from sordino.wire import xml
 from sordino.wire.part import Part
 from sordino.wire.words import comma_list, quote
 
-MAX_URL = 1024
 MUTE = "no"
 """The CallBack that silences the queue's."""
 
