@@ -15,9 +15,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from qcloud_cos import CosServiceError
 
 from handshakes import client_context, has_agreed
 from server import REGION, Server, new_room
+from sordino.adapters.postgres.embedded import find_running
 from support import clean_environment, free_port, job_body, start_service, wait_for_jobs
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -56,7 +58,7 @@ public class Fetch {
 """
 
 
-def admin(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def admin(data: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``sordino admin`` on a data directory."""
     return subprocess.run(
         [sys.executable, "-m", "sordino", "admin", *arguments, "--data", data],
@@ -64,7 +66,7 @@ def admin(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
         check=False,
-        env=clean_environment(),
+        env=clean_environment(**environment),
     )
 
 
@@ -295,7 +297,7 @@ def test_connect_within_tls(secure: Server) -> None:
     context = client_context(ca(secure))
     with context.wrap_socket(connected(tls_port(secure)), server_hostname="localhost") as encrypted:
         reply = say(encrypted, b"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert reply.startswith(b"HTTP/1.1 405 this connection is encrypted already")
+    assert reply.startswith(b"HTTP/1.1 405 This connection is encrypted already")
 
 
 def test_connect_and_then_no_tls(secure: Server) -> None:
@@ -316,7 +318,7 @@ def test_connect_without_tls(service: Server) -> None:
     """A server without TLS says so, and how to start it with it."""
     connection, reply = connect(service, "localhost:443")
     with connection:
-        assert reply.startswith(b"HTTP/1.1 405 this server has no TLS: start it with --tls-port")
+        assert reply.startswith(b"HTTP/1.1 405 This server has no TLS: start it with --tls-port")
 
 
 def test_node(secure: Server, tmp_path: Path) -> None:
@@ -335,7 +337,7 @@ def test_node(secure: Server, tmp_path: Path) -> None:
         for name in (f"music-1.ci.{REGION}.myqcloud.com", "elsewhere.example")
     ]
     assert told[0].stdout.strip() == "401", told[0].stderr
-    assert told[1].stdout.startswith("403 this proxy leads to Sordino alone"), told[1].stderr
+    assert told[1].stdout.startswith("403 This proxy leads to Sordino alone"), told[1].stderr
 
 
 def test_java(secure: Server, tmp_path: Path) -> None:
@@ -357,7 +359,7 @@ def test_java(secure: Server, tmp_path: Path) -> None:
     result = subprocess.run([java, *options, source, *urls], check=True, capture_output=True, text=True, timeout=120)
     told = result.stdout.splitlines()
     assert told[0] == "401"
-    assert "this proxy leads to Sordino alone" in told[1]
+    assert "This proxy leads to Sordino alone" in told[1]
 
 
 def serial(service: Server) -> int:
@@ -403,6 +405,56 @@ def test_queue_limits_on_the_running_service(secure: Server, bucket: str) -> Non
     assert (shown()["max_size"], shown()["max_size_is_own"]) == (77, True)
     assert "77" in admin(secure.data, "queue", "show", bucket).stdout
     assert admin(secure.data, "queue", "limit", bucket, "--max-size", "default").returncode == 0
+
+
+def test_limits_hold(secure: Server, recording: bytes) -> None:
+    """A queue takes as many waiting jobs as the command allows, and refuses the next until it allows more."""
+    client, bucket = secure.client(), f"limits-{secure.root_key.appid}"
+    client.create_bucket(Bucket=bucket)
+    client.put_object(Bucket=bucket, Key="in.wav", Body=recording)
+    queue = client.ci_get_asr_queue(Bucket=bucket)["QueueList"][0]["QueueId"]
+
+    def turn(state: str) -> None:
+        body = {"Name": "q", "State": state, "NotifyConfig": {"State": "Off"}}
+        client.ci_update_asr_queue(Bucket=bucket, QueueId=queue, Request=body, ContentType="application/xml")
+
+    def submit() -> str:
+        reply = client.ci_create_media_jobs(Bucket=bucket, Jobs=job_body(bucket, "out.wav"), Lst={})
+        return reply["JobsDetail"][0]["JobId"]
+
+    turn("Paused")
+    assert admin(secure.data, "queue", "limit", bucket, "--max-size", "1").returncode == 0
+    jobs = [submit()]
+    with pytest.raises(CosServiceError) as refusal:
+        submit()
+    assert refusal.value.get_error_code() == "QueueSaturated"
+    assert admin(secure.data, "queue", "limit", bucket, "--max-size", "2", "--max-concurrent", "1").returncode == 0
+    jobs.append(submit())
+    turn("Active")
+    assert {detail["State"] for detail in wait_for_jobs(client, bucket, jobs).values()} == {"Success"}
+
+
+def test_admin_with_a_database_of_its_own(secure: Server, bucket: str, tmp_path: Path) -> None:
+    """With the database's URL the command works without the data directory."""
+    dsn = find_running(secure.data)
+    assert dsn
+    result = admin(tmp_path, "queue", "show", bucket, SORDINO_DATABASE_URL=dsn)
+    assert result.returncode == 0, result.stderr
+    assert "queue-speech (default)" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_api_alone_has_both_ports(secure: Server) -> None:
+    """The HTTP half, started alone, serves TLS too and stops in order."""
+    environment = clean_environment(SORDINO_DATABASE_URL=find_running(secure.data) or "", SORDINO_TLS_PORT="0")
+    command = [sys.executable, "-m", "sordino", "api", "--port", "0", "--data", secure.data]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as half:
+        line = half.stdout.readline()
+        port = int(re.findall(r"and https://127\.0\.0\.1:([0-9]+)", line)[0])
+        with client_context(ca(secure)).wrap_socket(connected(port), server_hostname="localhost") as encrypted:
+            assert b'"status":"ok"' in say(encrypted, HEALTH)
+        half.terminate()
+        assert half.wait(30) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,7 @@ def _permitted(authority: x509.Certificate) -> Names:
     allowed = constraints.permitted_subtrees or []
     return Names(
         dns=tuple(name.value for name in allowed if isinstance(name, x509.DNSName)),
-        addresses=tuple(str(name.value.network_address) for name in allowed if isinstance(name, x509.IPAddress)),
+        addresses=tuple(str(ipaddress.ip_network(name.value).network_address) for name in allowed if isinstance(name, x509.IPAddress)),
     )
 
 

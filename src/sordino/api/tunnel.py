@@ -75,15 +75,15 @@ def check(request: h11.Request, tls: Tls | None, *, encrypted: bool, more: bytes
     """
     target = _AUTHORITY.fullmatch(request.target.decode("ascii"))
     if target is None:
-        raise errors.INVALID_URI("CONNECT needs a target such as cos.ap-guangzhou.myqcloud.com:443")
+        raise errors.INVALID_URI("CONNECT needs a target such as cos.ap-guangzhou.myqcloud.com:443.")
     if more or any(name in _FRAMING and value != b"0" for name, value in request.headers):
-        raise errors.INVALID_ARGUMENT("CONNECT has no body, and what follows waits for the reply")
+        raise errors.INVALID_ARGUMENT("CONNECT has no body, and what follows waits for the reply.")
     if encrypted:
-        raise errors.METHOD_NOT_ALLOWED("this connection is encrypted already; send CONNECT to the HTTP port")
+        raise errors.METHOD_NOT_ALLOWED("This connection is encrypted already; send CONNECT to the HTTP port.")
     if tls is None:
-        raise errors.METHOD_NOT_ALLOWED("this server has no TLS: start it with --tls-port, or use http URLs")
+        raise errors.METHOD_NOT_ALLOWED("This server has no TLS: start it with --tls-port, or use http URLs.")
     if not tls.covers(target["host"]):
-        raise errors.ACCESS_DENIED(f"this proxy leads to Sordino alone, whose certificate is not for {target['host']}")
+        raise errors.ACCESS_DENIED(f"This proxy leads to Sordino alone, whose certificate is not for {target['host']}.")
     return tls
 
 
