@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
@@ -15,6 +15,7 @@ from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain.bucket import Bucket
+from sordino.domain.callback import JobCallback
 from sordino.domain.identity import AccessKey, Account
 from sordino.domain.job import (
     AudioFormat,
@@ -450,6 +451,69 @@ async def test_output_bucket_vanishes_meanwhile(world: World) -> None:
     job = await world.submit(output_bucket=other.name)
     await world.run(job)
     assert (await world.job(job)).code == "WriteTargetBucketDenied"
+
+
+CALLBACK = JobCallback(url="http://hooks.example/")
+
+
+async def check_told_once(world: World, job: Job) -> None:
+    """The end of the job, whatever it is, was noted for its callback once, at its very time."""
+    ended = await world.job(job)
+    async with world.database.transaction() as tx:
+        told = [logged.delivery for logged in await tx.deliveries.of_job(job.job_id)]
+    assert ended.state.terminal
+    assert [(delivery.url, delivery.created_at) for delivery in told] == [(CALLBACK.url, ended.ended_at)]
+
+
+@pytest.mark.parametrize(
+    "fault", [None, MediaFailedError("ResourceNotSupported", "no audio in it"), RuntimeError("disk on fire")]
+)
+async def test_every_end_is_told(world: World, fault: Exception | None) -> None:
+    """A success, a fault of the input and one of ours that was given up are told once, and nothing before the end."""
+
+    def act(source: BinaryIO, target: BinaryIO) -> None:
+        if fault is not None:
+            raise fault
+        target.write(b"clean")
+
+    world.media.act = act
+    job = await world.submit(callback=CALLBACK)
+    while not (await world.job(job)).state.terminal:
+        async with world.database.transaction() as tx:
+            assert await tx.deliveries.of_job(job.job_id) == []
+        with suppress(TryAgainError):
+            await world.run(job)
+    await check_told_once(world, job)
+
+
+async def test_an_end_that_is_taken_back_is_not_told(world: World) -> None:
+    """A success that cannot be written after all is told as the failure that it becomes, and as nothing else."""
+    buckets = BucketStore(database=world.database, clock=SystemClock(), new_queue_id=new_queue_id, bind_on_create=True)
+    other = await buckets.create("other-1250000000", REGION, ACCOUNT)
+    world.media.act = lambda source, target: buckets.remove(other.name)
+    job = await world.submit(output_bucket=other.name, callback=CALLBACK)
+    await world.run(job)
+    assert (await world.job(job)).state is JobState.FAILED
+    await check_told_once(world, job)
+
+
+async def test_a_superseded_attempt_tells_nothing(world: World) -> None:
+    """Of two attempts that both reach the end, one is told."""
+    entered, release = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        entered.set()
+        await release.wait()
+
+    world.media.act = lambda source, target: slow()
+    job = await world.submit(callback=CALLBACK)
+    first = asyncio.create_task(world.run(job))
+    await entered.wait()
+    world.media.act = clean
+    await world.run(job)
+    release.set()
+    await first
+    await check_told_once(world, job)
 
 
 async def test_submit_checks_queue_and_region(world: World) -> None:
