@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from sordino.denoisers import names
-from sordino.settings import Settings, unknown_variables
+from sordino.settings import SECRETS, Settings, unknown_variables
 
 
 def refusal(**values: object) -> tuple[str, str]:
@@ -111,3 +111,25 @@ def test_variables_that_are_no_setting() -> None:
         "PATH",
     ]
     assert unknown_variables(environment) == ["SORDINO_BLOB_URL", "SORDINO_WORKER"]
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "http://hooks.internal", "hooks.internal 10.0.0.0/8"])
+def test_callback_allow_that_is_no_list(text: str) -> None:
+    """It is refused with its first wrong entry: it would allow other than was meant."""
+    name, message = refusal(callback_allow=text)
+    assert name == "callback_allow"
+    assert "neither a network (10.0.0.0/8) nor a host nor the end of one (.example)" in message
+
+
+def test_callback_secret_is_not_shown() -> None:
+    """Neither the settings' own text nor an error message shows it."""
+    assert "hunter2" not in repr(Settings(callback_secret="hunter2"))
+    assert "callback_secret" in SECRETS
+
+
+@pytest.mark.parametrize(
+    "values", [{"callback_timeout_seconds": 0}, {"callback_timeout_seconds": 61}, {"callback_retry_seconds": -1}]
+)
+def test_times_of_callbacks(values: dict[str, int]) -> None:
+    """They have bounds."""
+    assert refusal(**values)[0] in values
