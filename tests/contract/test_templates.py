@@ -12,7 +12,7 @@ import pytest
 from rows import BUCKET, LATER, NOW, add_bucket, execute, job, template
 from rows import waiting_for_a_lock as blocked
 from sordino.adapters.clock import SystemClock
-from sordino.adapters.postgres.database import PostgresDatabase
+from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.domain.job import KEEP, AudioFormat, Channels, NoiseReduction, RateSpelling
 from sordino.domain.page import Page
 from sordino.domain.template import Template
@@ -82,6 +82,27 @@ class TestRows:
             assert await tx.templates.update(template("t2", name="t1")) is False
             assert await tx.templates.update(template("t3", name="t1")) is None
             assert await tx.templates.update(template("t2", name="T1", noise_reduction=RICH))
+
+    @pytest.mark.parametrize("first", ["add", "update"])
+    @pytest.mark.parametrize("second", ["add", "update"])
+    async def test_a_name_that_is_being_taken(self, database: PostgresDatabase, first: str, second: str) -> None:
+        """Whoever adds or renames one to a name that a transaction under way takes waits for it, and is told."""
+
+        async def take(tx: PostgresTransaction, way: str, template_id: str) -> bool | None:
+            return await getattr(tx.templates, way)(template(template_id if way == "update" else "t3", name="new"))
+
+        async def take_later() -> bool | None:
+            async with database.transaction() as tx:
+                return await take(tx, second, "t2")
+
+        async with database.transaction() as tx:
+            assert await tx.templates.add(template("t1"))
+            assert await tx.templates.add(template("t2"))
+        async with database.transaction() as tx:
+            assert await take(tx, first, "t1")
+            taking = asyncio.create_task(take_later())
+            await blocked(database)
+        assert await taking is False
 
     async def test_pages(self, database: PostgresDatabase) -> None:
         """The newest first, of names that begin so, whatever letters mean elsewhere; with the number of all."""

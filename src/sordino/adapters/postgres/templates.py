@@ -64,6 +64,7 @@ class PostgresTemplates:
         Raises:
             ServiceError: NoSuchBucket, when the bucket was removed meanwhile.
         """
+        await self.connection.execute(_LOCK, {"bucket": template.bucket})
         try:
             return (await self.connection.execute(_ADD, _row(template))).rowcount > 0
         except ForeignKeyViolation as error:
