@@ -14,8 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA_DAYS: Final = 3650
-MAX_DAYS: Final = 825
-"""Days a certificate may last at most: Apple's systems take none that lasts longer."""
 
 LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 _SERVICES: Final = (
@@ -259,7 +257,11 @@ def _permitted(authority: x509.Certificate) -> Names:
     allowed = constraints.permitted_subtrees or []
     return Names(
         dns=tuple(name.value for name in allowed if isinstance(name, x509.DNSName)),
-        addresses=tuple(str(ipaddress.ip_network(name.value).network_address) for name in allowed if isinstance(name, x509.IPAddress)),
+        addresses=tuple(
+            str(ipaddress.ip_network(name.value).network_address)
+            for name in allowed
+            if isinstance(name, x509.IPAddress)
+        ),
     )
 
 

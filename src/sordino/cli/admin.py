@@ -21,6 +21,7 @@ T = TypeVar("T")
 DEFAULT = "default"
 DEFAULT_DAYS = 730
 MAX_DAYS = 825
+"""Apple's systems take no certificate that lasts longer."""
 
 app = typer.Typer(help="Administer a service: its certificate, its queues.", no_args_is_help=True)
 queue_app = typer.Typer(help="Limits of queues. The service must be running.", no_args_is_help=True)
