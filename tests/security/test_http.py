@@ -60,6 +60,15 @@ def test_small_skew_is_forgiven(service: Server, new_bucket: Callable[[], str]) 
     assert send(service, "HEAD", "/", bucket=new_bucket(), shift=timedelta(minutes=2))[0] == 200
 
 
+@pytest.mark.parametrize(("kind", "path"), [("cos", "/k"), ("ci", "/jobs/j1")])
+def test_a_bucket_that_does_not_exist(service: Server, kind: str, path: str) -> None:
+    """A bucket that is not there is told so to a signer that is known, and to no other."""
+    missing = f"missing-{service.root_key.appid}"
+    answer = send(service, "GET", path, bucket=missing, kind=kind)
+    assert (answer[0], refusal(answer[2])["Code"]) == (404, "NoSuchBucket")
+    assert send(service, "GET", path, bucket=missing, kind=kind, secret_key="x" * 32)[0] in (401, 403)
+
+
 def test_signature_of_another_request(service: Server, new_bucket: Callable[[], str]) -> None:
     """A signature does not carry over to another path, method or host."""
     bucket, other = new_bucket(), new_bucket()
