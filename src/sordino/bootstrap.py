@@ -12,7 +12,6 @@ import procrastinate
 from sordino import denoisers
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
-from sordino.adapters.http_callback import HttpCallbacks
 from sordino.adapters.media import ProcessMedia
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.migrate import migrate
@@ -195,6 +194,8 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
 
 
 def _notify(settings: Settings, database: PostgresDatabase) -> Notify:
+    from sordino.adapters.http_callback import HttpCallbacks  # noqa: PLC0415 - workers send none
+
     secret = settings.callback_secret.get_secret_value() if settings.callback_secret else None
     allowed = Allowed.parse(settings.callback_allow)
     return Notify(
