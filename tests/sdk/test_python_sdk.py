@@ -156,7 +156,7 @@ def test_output_to_another_bucket(service: Server, new_bucket: Callable[[], str]
         ({"Input": {"Object": ""}}, 400, "InvalidArgument"),
         ({"Input": {"Object": "live.m3u8"}}, 400, "InvalidArgument"),
         ({"QueueId": "p00000000000000000000000000000000"}, 404, "QueueNotFound"),
-        ({"CallBack": "http://127.0.0.1/hook"}, 400, "InvalidArgument"),
+        ({"CallBack": "http://192.168.0.1/hook"}, 400, "InvalidArgument"),
     ],
 )
 def test_refused_submissions(service: Server, new_bucket: Callable[[], str], change, status, code) -> None:
