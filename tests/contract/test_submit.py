@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from rows import BUCKET, QUEUE_ID, add_bucket, bucket, execute, job, release, started, template
+from rows import BUCKET, NOW, QUEUE_ID, add_bucket, bucket, execute, job, release, started, template
 from rows import waiting_for_a_lock as blocked
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
@@ -28,6 +30,7 @@ from sordino.domain.queue import QueueSettings, QueueState
 from sordino.domain.service import ServiceKind
 from sordino.errors import ServiceError
 from sordino.jobs import submit as submitting
+from sordino.jobs.counts import FRESH, MOST, Counts
 from sordino.jobs.manage import ManageJobs
 from sordino.jobs.queues import Queues
 from sordino.jobs.submit import Submit
@@ -262,6 +265,31 @@ class TestRoom:
         assert sum(not isinstance(it, Exception) for it in ends) == 5
         assert {it.code for it in ends if isinstance(it, ServiceError)} == {"QueueSaturated"}
         assert len(await stored(database)) == 5
+
+    async def test_a_long_queue_is_not_counted_by_every_submit(
+        self, database: PostgresDatabase, submit: Submit
+    ) -> None:
+        """A fresh count is enough while there is room by far, and is not when there is not."""
+        counts = Counts()
+        roomy = replace(submit, max_size=10_000, counts=counts, clock=Mock(now=lambda: NOW))
+        await roomy(bucket(), request())
+        await roomy(bucket(), request())
+        assert counts.fresh(QUEUE_ID, NOW) == 0
+        counts.note(QUEUE_ID, NOW, 8000)
+        await roomy(bucket(), request())
+        assert counts.fresh(QUEUE_ID, NOW) == 2
+
+    async def test_a_count_goes_stale(self) -> None:
+        """After a second, and when the clock was set back; and no more than so many queues are remembered."""
+        counts = Counts()
+        counts.note("p", NOW, 7)
+        assert counts.fresh("p", NOW + FRESH) == 7
+        assert counts.fresh("q", NOW) is None
+        assert counts.fresh("p", NOW + FRESH + timedelta(microseconds=1)) is None
+        assert counts.fresh("p", NOW - timedelta(microseconds=1)) is None
+        for number in range(MOST):
+            counts.note(f"q{number}", NOW, 1)
+        assert counts.fresh("p", NOW) is None
 
     async def test_with_much_room_nobody_takes_turns(self, database: PostgresDatabase, submit: Submit) -> None:
         """A submit that is not done keeps no other waiting, as long as there is room for a crowd."""

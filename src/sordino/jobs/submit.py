@@ -1,7 +1,7 @@
 """Submit: from a validated request to waiting jobs, in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -12,10 +12,14 @@ from sordino.domain.ports import Clock, Database, Transaction
 from sordino.domain.queue import Queue, QueueState
 from sordino.domain.service import ServiceKind
 from sordino.domain.template import Template
+from sordino.jobs.counts import Counts
 
 CROWD: Final = 600
 """More jobs than are on their way into one queue at a time, which takes a hundred submits of six operations each: with
 so much room left, they need not take turns."""
+
+MOMENT: Final = 5
+"""No queue fills by so large a share, one in five, while a count is fresh."""
 
 # The order of the operations is the order of the jobs, in lists and in the queue.
 _APART: Final = timedelta(microseconds=1)
@@ -28,6 +32,7 @@ class Submit:
     Attributes:
         max_size: most jobs that may wait in a queue that says nothing itself.
         poke: called when there may be something to release.
+        counts: what this process has counted of late.
     """
 
     database: Database
@@ -35,6 +40,7 @@ class Submit:
     new_job_id: Callable[[], str]
     max_size: int
     poke: Callable[[], None]
+    counts: Counts = field(default_factory=Counts)
 
     async def __call__(self, bucket: Bucket, request: JobRequest) -> Sequence[Job]:
         """Store a job for each operation of the request, all of them or none.
@@ -55,9 +61,13 @@ class Submit:
         return jobs
 
     async def _check_room(self, tx: Transaction, queue: Queue, more: int) -> None:
-        """Exact, though submits that see much room do not wait for each other."""
-        most = queue.max_size or self.max_size
+        """Exact, though submits that see much room neither wait for each other nor count each for itself."""
+        most, now = queue.max_size or self.max_size, self.clock.now()
+        fresh = self.counts.fresh(queue.queue_id, now)
+        if fresh is not None and fresh + more + max(CROWD, most // MOMENT) <= most:
+            return
         waiting = await tx.jobs.waiting(queue.queue_id, most)
+        self.counts.note(queue.queue_id, now, waiting)
         if waiting + more + CROWD > most:
             await tx.queues.fill(queue.queue_id)
             waiting = await tx.jobs.waiting(queue.queue_id, most)
