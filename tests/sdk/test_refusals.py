@@ -152,7 +152,8 @@ CI: tuple[tuple[ErrorKind, Provoke], ...] = (
     (errors.INVALID_ARGUMENT, lambda g: g.submit(Tag="Transcode")),
     (errors.MISSING_CONTENT, lambda g: g.ci("POST", "/jobs", b"")),
     (errors.INVALID_CONTENT, lambda g: g.ci("POST", "/jobs", b"<Request><Tag>")),
-    (errors.INVALID_CONTENT, lambda g: g.ci("POST", "/jobs", b"<R/>", headers={"Content-MD5": _md5(b"other")})),
+    (errors.INVALID_CONTENT, lambda g: g.ci("POST", "/jobs", b"<R/>", headers=_of_another(b"other"))),
+    (errors.INVALID_CONTENT_TYPE, lambda g: g.ci("POST", "/jobs", b"{}", headers={"Content-Type": "application/json"})),
     (errors.CONTENT_TOO_LARGE, lambda g: g.ci("POST", "/jobs", b"<Request>" + b" " * 3_000_000 + b"</Request>")),
     (errors.INVALID_HOST, lambda g: g.nameless.ci_open_asr_bucket(Bucket=g.bucket)),
     (errors.INVALID_URL, lambda g: g.ci("GET", "/nothing")),
@@ -201,12 +202,11 @@ COS: tuple[tuple[ErrorKind, Provoke], ...] = (
 
 ELSEWHERE = {
     "BucketAlreadyExists": "needs a second account, which comes with the users of an account",
-    "IncompleteBody": "nobody is there to read it: the client has hung up (tests/security/test_http.py)",
-    "InvalidContentType": "no call is refused for its Content-Type: SDKs leave it out or guess",
+    "IncompleteBody": "nobody is there to read it: the client has hung up (tests/security/test_limits.py)",
     "InternalError": "is a fault of the server",
     "ServiceUnavailable": "is a fault of the server's database or storage (tests/faults)",
-    "MissingContentLength": "the SDK and every client of HTTP/1.1 sends it (tests/security/test_http.py)",
-    "RequestTimeOut": "takes half a minute of silence (tests/security/test_http.py)",
+    "MissingContentLength": "the SDK and every client of HTTP/1.1 sends it (tests/security/test_bodies.py)",
+    "RequestTimeOut": "takes half a minute of silence (tests/security/test_limits.py)",
     "ResourceNotFound": "is the Code of a failed job (test_python_sdk.py)",
     "ResourceDownloadFailed": "is the Code of a failed job when the storage fails (tests/contract)",
     "ResourceNotSupported": "is the Code of a failed job (test_python_sdk.py)",
@@ -218,6 +218,10 @@ ELSEWHERE = {
 
 def _md5(content: bytes) -> str:
     return b64encode(md5(content).digest()).decode()
+
+
+def _of_another(body: bytes) -> dict[str, str]:
+    return {"Content-Type": "application/xml", "Content-MD5": _md5(body)}
 
 
 def _malformed(request: Any) -> Any:
