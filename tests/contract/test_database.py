@@ -64,6 +64,35 @@ async def check_the_first_version(database: PostgresDatabase) -> None:
         assert await tx.buckets.remove(BUCKET)
 
 
+class TestReading:
+    """Blocks that only read."""
+
+    async def test_each_statement_sees_what_is_committed(self, database: PostgresDatabase) -> None:
+        """What another transaction commits meanwhile is seen; nothing is held open on the server in between."""
+        async with database.reading() as tx:
+            assert await tx.objects.get(BUCKET, "a") is None
+            async with database.transaction() as other:
+                await put_object(other, stored("a"))
+            assert await tx.objects.get(BUCKET, "a") == stored("a")
+            assert tx.objects.connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+
+    async def test_the_connection_is_as_before(self, database: PostgresDatabase) -> None:
+        """After it, also when the block raised or was cancelled, a connection of the pool begins transactions again."""
+        used = []
+
+        async def read(statement: str) -> None:
+            async with database.reading() as tx:
+                used.append(tx.objects.connection)
+                await tx.objects.connection.execute(statement)
+
+        await read("SELECT 1")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await read("SELECT 1 / 0")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(read("SELECT pg_sleep(60)"), 0.2)
+        assert all(connection.closed or not connection.autocommit for connection in used)
+
+
 class TestTransaction:
     """Transactions as a whole."""
 
@@ -114,6 +143,16 @@ class TestTransaction:
             await lose()
         async with database.transaction() as tx:
             assert await tx.objects.get(BUCKET, "a") is None
+
+    async def test_a_session_that_ended_while_nobody_used_it(self, database: PostgresDatabase) -> None:
+        """It is not handed out: what comes after a restart of the server succeeds."""
+        async with database.transaction() as tx:
+            pid = tx.jobs.connection.info.backend_pid
+        async with await psycopg.AsyncConnection.connect(database.conninfo) as other:
+            await other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        async with database.reading() as tx:
+            assert await tx.objects.get(BUCKET, "a") is None
+            assert tx.jobs.connection.info.backend_pid != pid
 
     async def test_tells_when_nothing_listens(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a server a transaction fails with the port's error, and the database is not ready."""

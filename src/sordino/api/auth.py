@@ -55,7 +55,7 @@ class SignedIn:
 async def sign_in(
     request: Request, address: Address, query: Query, *, database: Database, now: datetime, skew: int
 ) -> SignedIn:
-    """The key that signed the request; the bucket is looked up in the same transaction.
+    """The key that signed the request; the bucket is looked up beside it.
 
     Raises:
         ServiceError: the request is anonymous, the key unknown, or the signature malformed, out of its time or wrong.
@@ -78,7 +78,7 @@ async def _look_up(authorization: Authorization, address: Address, database: Dat
         raise UNKNOWN_KEY[address.service](
             "Temporary keys with a security token are not offered yet; sign with a permanent key."
         )
-    async with database.transaction() as tx:
+    async with database.reading() as tx:
         key = await tx.identities.key(authorization.secret_id)
         if key is None:
             raise UNKNOWN_KEY[address.service](f"There is no SecretId {authorization.secret_id}.")

@@ -433,6 +433,14 @@ class Database(Protocol):
         """
         ...
 
+    def reading(self) -> AbstractAsyncContextManager[Transaction]:
+        """For blocks that only read, and whose statements need not agree with each other; cheaper than a transaction.
+
+        Raises:
+            DatabaseUnavailableError: on entering, inside, or on leaving the block.
+        """
+        ...
+
     async def ready(self) -> bool:
         """Whether the database answers and its schema is this version's."""
         ...

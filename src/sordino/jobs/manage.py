@@ -21,7 +21,7 @@ class ManageJobs:
 
     async def query(self, bucket: str, job_ids: Sequence[str]) -> tuple[Sequence[Job], Sequence[str]]:
         """The jobs of ``bucket`` among ``job_ids``, and the ids that are none, both in the order asked."""
-        async with self.database.transaction() as tx:
+        async with self.database.reading() as tx:
             jobs = await tx.jobs.find(bucket, job_ids)
         found = {job.job_id for job in jobs}
         return jobs, [job_id for job_id in dict.fromkeys(job_ids) if job_id not in found]
@@ -30,7 +30,7 @@ class ManageJobs:
         self, bucket: str, wanted: JobFilter, *, order: Order, after: JobCursor | None, size: int
     ) -> JobListing:
         """A page of up to ``size`` jobs after ``after``, by time of creation."""
-        async with self.database.transaction() as tx:
+        async with self.database.reading() as tx:
             jobs = await tx.jobs.list(bucket, wanted, order=order, after=after, limit=size + 1)
         page = tuple(jobs[:size])
         following = JobCursor(created_at=page[-1].created_at, job_id=page[-1].job_id) if len(jobs) > size else None

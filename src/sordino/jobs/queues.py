@@ -110,7 +110,7 @@ class Queues:
 
     async def find(self, bucket: str, queue_ids: Sequence[str]) -> tuple[Sequence[Queue], Sequence[str]]:
         """The queues among ``queue_ids``, and the ids that are none, both in the order asked."""
-        async with self.database.transaction() as tx:
+        async with self.database.reading() as tx:
             queues = await tx.queues.find(bucket, queue_ids)
         found = {queue.queue_id for queue in queues}
         return queues, [queue_id for queue_id in dict.fromkeys(queue_ids) if queue_id not in found]

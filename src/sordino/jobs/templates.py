@@ -74,7 +74,7 @@ class Templates:
 
     async def find(self, bucket: str, template_ids: Sequence[str]) -> tuple[Sequence[Template], Sequence[str]]:
         """The templates among ``template_ids``, and the ids that are none, both in the order asked."""
-        async with self.database.transaction() as tx:
+        async with self.database.reading() as tx:
             templates = await tx.templates.find(bucket, template_ids)
         found = {template.template_id for template in templates}
         return templates, [it for it in dict.fromkeys(template_ids) if it not in found]

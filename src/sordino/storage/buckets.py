@@ -51,7 +51,7 @@ class BucketStore:
 
     async def list(self, owner: Account) -> Sequence[Bucket]:
         """The buckets of ``owner``, by name."""
-        async with self.database.transaction() as tx:
+        async with self.database.reading() as tx:
             return await tx.buckets.list(owner.appid)
 
     async def remove(self, name: str) -> None:

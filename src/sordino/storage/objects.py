@@ -91,7 +91,7 @@ class ObjectStore:
         Raises:
             ServiceError: NoSuchKey.
         """
-        async with self.database.transaction() as tx:
+        async with self.database.reading() as tx:
             stored = await tx.objects.get(bucket, key)
         if stored is None:
             raise errors.NO_SUCH_KEY()

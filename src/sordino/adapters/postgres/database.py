@@ -1,5 +1,6 @@
 """The database: a pool of connections, and the repositories over one transaction."""
 
+import select
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -49,7 +51,7 @@ class PostgresTransaction:
 class PostgresDatabase:
     """``ports.Database`` over a pool; an async context manager that opens and closes it.
 
-    A connection is probed before it is handed out, so that transactions begun after a restart of the server succeed.
+    A connection is looked at before it is handed out, so that transactions begun after a restart of the server succeed.
 
     Attributes:
         conninfo: connection string with our session's settings, for others who need connections of their own.
@@ -77,7 +79,7 @@ class PostgresDatabase:
             min_size=1,
             max_size=max_connections,
             timeout=WAIT_SECONDS,
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             open=False,
             name="sordino",
         )
@@ -109,18 +111,38 @@ class PostgresDatabase:
         """
         with unavailable_when_lost():
             async with self.pool.connection() as connection:
-                yield PostgresTransaction(
-                    identities=PostgresIdentities(connection),
-                    buckets=PostgresBuckets(connection),
-                    bindings=PostgresBindings(connection),
-                    queues=PostgresQueues(connection),
-                    templates=PostgresTemplates(connection),
-                    objects=PostgresObjects(connection),
-                    jobs=PostgresJobs(connection),
-                    deliveries=PostgresDeliveries(connection),
-                    tasks=self._tasks(connection),
-                    releases=PostgresReleases(connection),
-                )
+                yield self._repositories(connection)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[PostgresTransaction]:
+        """No transaction: it spares the server two round trips, and each statement sees what is committed by then.
+
+        Raises:
+            DatabaseUnavailableError: as ``transaction``.
+        """
+        with unavailable_when_lost():
+            async with self.pool.connection() as connection:
+                await connection.set_autocommit(True)  # tells the server nothing
+                try:
+                    yield self._repositories(connection)
+                finally:
+                    # Otherwise it is lost, or was left in the middle of a statement: the pool does not keep it.
+                    if connection.info.transaction_status is TransactionStatus.IDLE:
+                        await connection.set_autocommit(False)
+
+    def _repositories(self, connection: Connection) -> PostgresTransaction:
+        return PostgresTransaction(
+            identities=PostgresIdentities(connection),
+            buckets=PostgresBuckets(connection),
+            bindings=PostgresBindings(connection),
+            queues=PostgresQueues(connection),
+            templates=PostgresTemplates(connection),
+            objects=PostgresObjects(connection),
+            jobs=PostgresJobs(connection),
+            deliveries=PostgresDeliveries(connection),
+            tasks=self._tasks(connection),
+            releases=PostgresReleases(connection),
+        )
 
     async def ready(self) -> bool:
         """Whether the database answers and its schema is this version's."""
@@ -129,3 +151,15 @@ class PostgresDatabase:
                 return await is_current(connection)
         except psycopg.OperationalError:
             return False
+
+
+async def _check(connection: Connection) -> None:
+    """Ask the server only where it has said something unasked, such as that it stops: asking is a round trip.
+
+    Raises:
+        OperationalError: the connection is lost.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
