@@ -233,6 +233,7 @@ CALLS: tuple[Call, ...] = (
     *_calls(Sdk.GO, _GO),
     *_calls(Sdk.JAVA, _JAVA),
     *_calls(Sdk.PHP, _PHP, _HTTPS_ONLY),
+    Call(sdk=Sdk.PHP, name="getObjectUrl", request="GET /<key>, signed in the query"),
 )
 
 

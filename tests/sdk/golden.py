@@ -104,6 +104,13 @@ def php(request: Request, host: str, key: RootKey) -> bytes:
     return _bytes(request, headers)
 
 
+def php_url(path: str, host: str, key: RootKey) -> bytes:
+    """As any program gets a URL of PHP's ``getObjectUrl``: all of the signature in one parameter, and a last ``&``."""
+    request = Request(method="GET", path=path)
+    signature = quote(_sign(request, {"Host": host}, key, -60, 1800), safe="")
+    return _bytes(Request(method="GET", path=path, query=f"sign={signature}&"), {"Host": host, "Accept": "*/*"})
+
+
 WRITERS: Mapping[Sdk, Writer] = {Sdk.GO: go, Sdk.JAVA: java, Sdk.PHP: php}
 
 

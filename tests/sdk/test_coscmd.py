@@ -57,9 +57,9 @@ class CommandLine:
         options = ["-c", str(self.room / "cos.conf"), "-l", str(self.room / "cos.log")]
         environment = os.environ | {"HOME": str(self.room)}
         if self.mode is Mode.PROXY:
-            environment |= {"HTTP_PROXY": self.service.url, "http_proxy": self.service.url, "NO_PROXY": ""}
+            environment |= {"http_proxy": self.service.url, "no_proxy": ""}
         else:
-            environment |= {"PYTHONPATH": str(self.room)}
+            environment |= {"PYTHONPATH": str(self.room), "no_proxy": "*"}
         done = subprocess.run(
             [COMMAND, *options, *arguments],
             cwd=self.room,

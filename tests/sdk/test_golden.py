@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sdk.calls import Call, Mode, Sdk, of
-from sdk.golden import READERS, WRITERS, Request, declared, go_query, go_reads
+from sdk.golden import READERS, WRITERS, Request, declared, go_query, go_reads, php_url
 from sdk.signer import authorization
 from server import REGION, Server, new_room
 from support import clean_environment, job_body, start_service
@@ -71,16 +71,23 @@ class Scene:
 
     def send(self, sdk: Sdk, request: Request) -> Reply:
         """Write the request as the SDK does."""
-        kind = "cos" if request.is_object else "ci"
-        host = f"{self.bucket}.{kind}.{REGION}.myqcloud.com"
+        host = self.host("cos" if request.is_object else "ci")
         # Go signs and sends the port of the URL; the others are given the cloud's own hosts.
         named = f"{host}:{self.port}" if sdk is Sdk.GO else host
+        return self.exchange(sdk, host, WRITERS[sdk](request, named, self.service.root_key))
+
+    def exchange(self, sdk: Sdk, host: str, sent: bytes) -> Reply:
+        """Send bytes to a host."""
         with self.connect(host) as connection:
-            connection.sendall(WRITERS[sdk](request, named, self.service.root_key))
-            reply = HTTPResponse(connection, method=request.method)
+            connection.sendall(sent)
+            reply = HTTPResponse(connection)
             reply.begin()
             content = reply.read()
         return Reply(reply.status, dict(reply.getheaders()), content, sdk)
+
+    def host(self, kind: str) -> str:
+        """The bucket's host of a service."""
+        return f"{self.bucket}.{kind}.{REGION}.myqcloud.com"
 
     @property
     def port(self) -> int:
@@ -376,6 +383,15 @@ def _php_open(scene: Scene) -> None:
     """A POST of nothing."""
     read = scene.send(Sdk.PHP, Request(method="POST", path="/asrbucket")).read
     assert read["AsrBucket"]["BucketId"] == scene.bucket
+
+
+@golden(Sdk.PHP, "getObjectUrl")
+def _php_url(scene: Scene) -> None:
+    """``Signature::createPresignedUrl``."""
+    scene.service.client().put_object(Bucket=scene.bucket, Key="k", Body=b"hello")
+    host = scene.host("cos")
+    reply = scene.exchange(Sdk.PHP, host, php_url("/k", host, scene.service.root_key))
+    assert (reply.status, reply.content) == (200, b"hello")
 
 
 @pytest.fixture(scope="module")

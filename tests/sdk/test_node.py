@@ -47,10 +47,13 @@ def _install(npm: str, target: Path) -> None:
         room.mkdir()
         for manifest in MANIFESTS:
             shutil.copy(HERE / manifest, room)
-        command = [npm, "ci", "--ignore-scripts", "--prefer-offline"]
-        done = subprocess.run(command, cwd=room, capture_output=True, text=True, timeout=240, check=False)
-        if done.returncode:
-            pytest.skip(f"npm cannot fetch the SDK: {done.stderr.strip()[-500:]}")
+        command = [npm, "ci", "--ignore-scripts", "--prefer-offline", "--fetch-retries=1", "--fetch-timeout=60000"]
+        try:
+            subprocess.run(command, cwd=room, capture_output=True, text=True, timeout=240, check=True)
+        except subprocess.TimeoutExpired:
+            pytest.skip("npm cannot fetch the SDK within four minutes")
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"npm cannot fetch the SDK: {error.stderr.strip()[-500:]}")
         try:
             room.rename(target)
         except OSError:  # another run of the tests was faster

@@ -338,6 +338,18 @@ def test_parse_reads_every_pair():
     assert parsed.header == value
 
 
+def test_all_in_one_parameter_as_php_writes_it():
+    """The URLs of the PHP SDK carry the whole signature in one parameter; another ``sign`` is none."""
+    signed = sign(SignedRequest(method="GET", paths=("/k",), hosts=(COS_HOST,)))
+    parsed = signature.parse([], [("sign", signed.header), ("sign", "of-somebody")])
+    assert parsed is not None
+    assert parsed.in_query
+    assert parsed.pairs == signed.pairs
+    assert signature.parse([], [("sign", "of-somebody")]) is None
+    with pytest.raises(SignatureError, match="more than one"):
+        signature.parse([(b"Authorization", signed.header.encode())], [("sign", signed.header)])
+
+
 def test_pairs_of_others_in_the_header_are_ignored():
     """Clients may append pairs of their own to the Authorization value."""
     assert parse_header(header() + "&x-extra=1").secret_id == SECRET_ID

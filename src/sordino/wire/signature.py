@@ -34,6 +34,8 @@ _KEYS = (
     "q-url-param-list",
     "q-signature",
 )
+_WHOLE = "sign"
+"""The parameter in which the PHP SDK's URLs carry all that an Authorization header would."""
 _TOKEN_NAMES = ("x-cos-security-token", "x-ci-security-token")
 _TIMES = re.compile(r"([0-9]{1,11});([0-9]{1,11})")
 _SECRET_ID = re.compile(r"[!-~]{1,128}")
@@ -134,6 +136,8 @@ def encode(text: str | bytes) -> str:
 def parse(headers: Iterable[tuple[bytes, bytes]], query: Iterable[tuple[str, str]]) -> Authorization | None:
     """Read the signature of a request; None when it is anonymous (no Authorization or an empty one, no ``q-`` pairs).
 
+    The pairs come as the Authorization header, as parameters, or, from the PHP SDK, all in the parameter ``sign``.
+
     Args:
         headers: names and raw values.
         query: decoded names and values.
@@ -146,17 +150,18 @@ def parse(headers: Iterable[tuple[bytes, bytes]], query: Iterable[tuple[str, str
     parameters = list(query)
     in_header = [value for name, value in lower if name == "authorization" and value.strip()]
     in_query = [pair for pair in parameters if pair[0] in _KEYS]
-    if not in_header and not in_query:
+    whole = [value for name, value in parameters if name == _WHOLE and "q-signature=" in value]
+    found = [*map(_split, (*in_header, *whole)), *([in_query] if in_query else [])]
+    if not found:
         return None
-    if len(in_header) > 1 or (in_header and in_query):
+    if len(found) > 1:
         raise SignatureError(Reason.MALFORMED, "The request carries more than one signature; send one.")
-    fields = _fields(_split(in_header[0]) if in_header else in_query)
-    return _authorization(fields, token=_token([*lower, *parameters]), in_query=bool(in_query))
+    return _authorization(_fields(found[0]), token=_token([*lower, *parameters]), in_query=not in_header)
 
 
 def _split(header: str) -> list[tuple[str, str]]:
     if len(header) > MAX_AUTHORIZATION:
-        raise SignatureError(Reason.MALFORMED, f"Authorization is longer than {MAX_AUTHORIZATION} characters.")
+        raise SignatureError(Reason.MALFORMED, f"A signature is longer than {MAX_AUTHORIZATION} characters.")
     pairs = [part.partition("=") for part in header.strip().split("&")]
     return [(name, value) for name, _, value in pairs if name in _KEYS]
 
