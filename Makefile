@@ -84,7 +84,7 @@ spectrograms: setup ## Draw five recordings of a set before and after: make spec
 fuzz: setup ## Read 10,000 broken media files in the real media process, and count what came of them (about eight minutes)
 	$(BIN)/python scripts/fuzz_media.py
 
-fuzz-requests: setup ## Send 20,000 broken requests to a server, and count how they are refused (about two minutes)
+fuzz-requests: setup ## Send 20,000 broken requests to a server, and count how they are refused (about three minutes)
 	$(BIN)/python scripts/fuzz_requests.py
 
 chaos: setup ## Kill workers at random while jobs run, and count the results (about two minutes)

@@ -25,6 +25,7 @@ class Signing(StrEnum):
     """How a request is signed, which happens after all else."""
 
     RIGHT = "right"
+    QUERY = "query"
     NONE = "none"
     SPOILED = "spoiled"
 
@@ -122,6 +123,8 @@ CALLS: Final[Sequence[tuple[str, str, str, str, str]]] = (
     ("ci", "GET", "/jobs", LIST, ""),
     ("ci", "GET", "/jobs/{job},j0", "", ""),
     ("ci", "PUT", "/jobs/{job}", "cancel", ""),
+    ("ci", "GET", "/jobs/{job}", "callbacks", ""),
+    ("ci", "POST", "/jobs/{job}", "callbacks", ""),
     ("ci", "POST", "/template", "", TEMPLATE),
     ("ci", "PUT", "/template/{template}", "", TEMPLATE),
     ("ci", "GET", "/template", "tag=All&category=Custom&name=template&pageNumber=1&pageSize=10", ""),
@@ -446,7 +449,20 @@ def _repeat_parameter(made: Draft, chance: random.Random) -> None:
 
 def _add_parameter(made: Draft, chance: random.Random) -> None:
     name = chance.choice(
-        (b"acl", b"cancel", b"versionId", b"tag", b"size", b"pageSize", b"pageNumber", b"ids", b"x", b"")
+        (
+            b"acl",
+            b"cancel",
+            b"versionId",
+            b"tag",
+            b"sign",
+            b"callbacks",
+            b"size",
+            b"pageSize",
+            b"pageNumber",
+            b"ids",
+            b"x",
+            b"",
+        )
     )
     made.query.append(name + chance.choice((b"", b"=", b"=" + _quoted(chance.choice(WORDS)))))
 
@@ -502,7 +518,7 @@ def _many_headers(made: Draft, chance: random.Random) -> None:
 
 
 def _sign_otherwise(made: Draft, chance: random.Random) -> None:
-    made.signing = chance.choice((Signing.NONE, Signing.SPOILED))
+    made.signing = chance.choice((Signing.QUERY, Signing.NONE, Signing.SPOILED))
 
 
 def _spoil_head(made: Draft, chance: random.Random) -> None:
@@ -520,6 +536,19 @@ def _spoil_head(made: Draft, chance: random.Random) -> None:
         return bytes(data) + b"\r\n\r\n"
 
     made.spoil = spoil
+
+
+def _other_length(made: Draft, chance: random.Random) -> None:
+    """Announce another body than the one that comes."""
+    field_line = chance.choice(
+        (
+            *(b"Content-Length: 0", b"Content-Length: 1", b"Content-Length: 9999999", b"Content-Length: -1"),
+            *(b"Content-Length: ", b"Content-Length: 1e3", b"Content-Length: " + b"9" * 40, b"X: 1"),
+            *(b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: identity"),
+            b"Content-Length: 4\r\nTransfer-Encoding: chunked",
+        )
+    )
+    made.spoil = lambda head: re.sub(rb"Content-Length: \d+", field_line, head, count=1)
 
 
 def _quoted(text: str) -> bytes:
@@ -543,5 +572,5 @@ MUTATIONS: Final[Sequence[Mutation]] = (
     *(_change_value, _change_value, _change_value, _repeat_parameter, _add_parameter, _drop_parameter),
     *(_spoil_escape, _huge_query),
     *(_other_place, _append_path, _spoil_path, _other_method, _other_host, _other_service),
-    *(_add_header, _add_header, _many_headers, _sign_otherwise, _spoil_head),
+    *(_add_header, _add_header, _many_headers, _sign_otherwise, _spoil_head, _other_length),
 )

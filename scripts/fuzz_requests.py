@@ -182,9 +182,12 @@ class Fuzzer:
         fields = [("Content-Length", str(len(made.body)).encode()), *made.headers]
         if made.host is not None:
             fields.insert(0, ("Host", made.host.encode()))
-        if made.signing is not Signing.NONE:
-            fields.append(("Authorization", self._authorization(made)))
-        lines = [b"%s %s HTTP/1.1" % (made.method.encode(), made.target)]
+        target, authorization = made.target, self._authorization(made)
+        if made.signing is Signing.QUERY:
+            target += (b"&" if made.query else b"?") + authorization
+        elif made.signing is not Signing.NONE:
+            fields.append(("Authorization", authorization))
+        lines = [b"%s %s HTTP/1.1" % (made.method.encode(), target)]
         lines += [b"%s: %s" % (name.encode(), value) for name, value in fields]
         head = b"\r\n".join(lines) + b"\r\n\r\n"
         return (made.spoil(head) if made.spoil else head) + made.body
@@ -203,7 +206,7 @@ class Fuzzer:
             start=self._now - timedelta(minutes=1),
             end=self._now + timedelta(hours=10),
         ).header
-        return header.encode() if made.signing is Signing.RIGHT else header[:-5].encode()
+        return header[:-5].encode() if made.signing is Signing.SPOILED else header.encode()
 
 
 def _code(body: bytes) -> str:
