@@ -23,14 +23,16 @@ def render_jobs(jobs: Sequence[Job], non_existing: Sequence[str] = (), *, zone: 
 
 
 def render_job_list(listing: JobListing, *, zone: tzinfo = CI_ZONE) -> bytes:
-    """The reply of listing jobs; NextToken is there when more follow.
+    """The reply of listing jobs; NextToken is empty when none follow.
+
+    It is always there: a reply without any element is no dictionary to the Python SDK.
 
     Args:
         listing: the page.
         zone: of the times shown.
     """
-    following: list[xml.Node] = [] if listing.next is None else [("NextToken", write_token(listing.next))]
-    return xml.document("Response", [*_details(listing.jobs, zone), *following])
+    token = "" if listing.next is None else write_token(listing.next)
+    return xml.document("Response", [*_details(listing.jobs, zone), ("NextToken", token)])
 
 
 def _details(jobs: Sequence[Job], zone: tzinfo) -> list[xml.Node]:
