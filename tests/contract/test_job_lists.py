@@ -186,9 +186,9 @@ class TestWaiting:
         """Submitted and paused jobs of the queue count, others do not, and counting stops at the limit."""
         waiting = [it for it in many() if it.queue_id == "p1" and it.state in (JobState.SUBMITTED, JobState.PAUSE)]
         async with filled.transaction() as tx:
-            assert await tx.jobs.waiting("p1", 1000) == len(waiting)
-            assert await tx.jobs.waiting("p1", 3) == 3
-            assert await tx.jobs.waiting("none", 3) == 0
+            assert await tx.jobs.waiting(BUCKET, "p1", 1000) == len(waiting)
+            assert await tx.jobs.waiting(BUCKET, "p1", 3) == 3
+            assert await tx.jobs.waiting(BUCKET, "none", 3) == 0
 
     @pytest.mark.parametrize("state", STATES)
     async def test_knows_what_is_unfinished(self, database: PostgresDatabase, state: JobState) -> None:
@@ -244,14 +244,14 @@ class TestWaiting:
         submitted = [it.job_id for it in many() if it.queue_id == "p1" and it.state is JobState.SUBMITTED]
         paused = [it.job_id for it in many() if it.queue_id == "p1" and it.state is JobState.PAUSE]
         async with filled.transaction() as tx:
-            assert await tx.jobs.pause("p1") == len(submitted)
+            assert await tx.jobs.pause(BUCKET, "p1") == len(submitted)
             now = {it.job_id: it for it in await tx.jobs.find(BUCKET, list(before))}
         for job_id in submitted:
             assert now[job_id] == replace(before[job_id], state=JobState.PAUSE)
             before[job_id] = now[job_id]
         assert now == before
         async with filled.transaction() as tx:
-            assert await tx.jobs.resume("p1") == len(submitted) + len(paused)
+            assert await tx.jobs.resume(BUCKET, "p1") == len(submitted) + len(paused)
             waiting = await tx.jobs.list(
                 BUCKET,
                 JobFilter(states=frozenset({JobState.SUBMITTED}), queue_id="p1"),
@@ -266,9 +266,9 @@ class TestWaiting:
         async with database.transaction() as tx:
             await tx.jobs.add(job())
             (first,) = await release(tx)
-            assert await tx.jobs.pause(QUEUE_ID) == 1
+            assert await tx.jobs.pause(BUCKET, QUEUE_ID) == 1
             assert await tx.jobs.start("j1", first.release, NOW) is None
-            assert await tx.jobs.resume(QUEUE_ID) == 1
+            assert await tx.jobs.resume(BUCKET, QUEUE_ID) == 1
             assert await tx.jobs.start("j1", first.release, NOW) is None
             (second,) = await release(tx)
             assert await tx.jobs.start("j1", first.release, NOW) is None
@@ -278,8 +278,8 @@ class TestWaiting:
         """Pausing and resuming leave them alone."""
         running = await started(database)
         async with database.transaction() as tx:
-            assert await tx.jobs.pause(QUEUE_ID) == 0
-            assert await tx.jobs.resume(QUEUE_ID) == 0
+            assert await tx.jobs.pause(BUCKET, QUEUE_ID) == 0
+            assert await tx.jobs.resume(BUCKET, QUEUE_ID) == 0
             assert await tx.jobs.finish("j1", running.attempt, DONE, LATER)
 
     @pytest.mark.parametrize(

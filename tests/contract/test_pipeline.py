@@ -177,8 +177,8 @@ async def test_a_task_of_an_earlier_release_is_void(world: World) -> None:
     """A job that was paused, resumed and released again runs by its new task; the old one does nothing."""
     job = await world.submit()
     async with world.database.transaction() as tx:
-        await tx.jobs.pause(job.queue_id)
-        await tx.jobs.resume(job.queue_id)
+        await tx.jobs.pause(job.bucket, job.queue_id)
+        await tx.jobs.resume(job.bucket, job.queue_id)
     await world.run(job)
     assert (await world.job(job)).state is JobState.SUBMITTED
     async with world.database.transaction() as tx:

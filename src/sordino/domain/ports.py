@@ -229,7 +229,7 @@ class Jobs(Protocol):
         """Up to ``limit`` jobs of a bucket after ``after``, in ``order`` of their creation."""
         ...
 
-    async def waiting(self, queue_id: str, limit: int) -> int:
+    async def waiting(self, bucket: str, queue_id: str, limit: int) -> int:
         """How many jobs of a queue wait, paused ones too; ``limit`` when there are as many or more."""
         ...
 
@@ -241,11 +241,11 @@ class Jobs(Protocol):
         """End a waiting job as cancelled; False (and nothing written) when there is none that waits."""
         ...
 
-    async def pause(self, queue_id: str) -> int:
+    async def pause(self, bucket: str, queue_id: str) -> int:
         """Pause the waiting jobs of a queue; how many there were."""
         ...
 
-    async def resume(self, queue_id: str) -> int:
+    async def resume(self, bucket: str, queue_id: str) -> int:
         """Let the paused jobs of a queue wait again, in their old order; how many there were."""
         ...
 

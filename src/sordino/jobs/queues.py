@@ -132,6 +132,6 @@ async def _locked(tx: Transaction, bucket: str, queue_id: str | None) -> Queue:
 async def _follow(tx: Transaction, queue: Queue) -> None:
     """Let the waiting jobs follow the state of their queue."""
     if queue.settings.state is QueueState.PAUSED:
-        await tx.jobs.pause(queue.queue_id)
+        await tx.jobs.pause(queue.bucket, queue.queue_id)
     else:
-        await tx.jobs.resume(queue.queue_id)
+        await tx.jobs.resume(queue.bucket, queue.queue_id)

@@ -66,11 +66,11 @@ class Submit:
         fresh = self.counts.fresh(queue.queue_id, now)
         if fresh is not None and fresh + more + max(CROWD, most // MOMENT) <= most:
             return
-        waiting = await tx.jobs.waiting(queue.queue_id, most)
+        waiting = await tx.jobs.waiting(queue.bucket, queue.queue_id, most)
         self.counts.note(queue.queue_id, now, waiting)
         if waiting + more + CROWD > most:
             await tx.queues.fill(queue.queue_id)
-            waiting = await tx.jobs.waiting(queue.queue_id, most)
+            waiting = await tx.jobs.waiting(queue.bucket, queue.queue_id, most)
         if waiting + more > most:
             raise errors.QUEUE_SATURATED(
                 f"In the queue {queue.queue_id} {waiting} of at most {most} jobs wait, and the request has {more}; "

@@ -37,17 +37,25 @@ SELECT {_COLUMNS}
  WHERE bucket = %(bucket)s AND job_id = ANY(%(job_ids)s)
  ORDER BY array_position(%(job_ids)s, job_id)
 """  # noqa: S608 - the only text put in is ours
-# States written out, here and below: the planner must see that the index of unfinished jobs has them.
+# The jobs of a queue are looked up by the key of the index jobs_by_queue.
 _WAITING: Final = """
 SELECT count(*) AS waiting
-  FROM (SELECT FROM jobs WHERE queue_id = %(queue_id)s AND state IN ('Submitted', 'Pause') LIMIT %(limit)s) AS waiting
+  FROM (SELECT
+          FROM jobs
+         WHERE bucket = %(bucket)s
+           AND (state || ' ' || queue_id) IN ('Submitted ' || %(queue_id)s::text, 'Pause ' || %(queue_id)s::text)
+         LIMIT %(limit)s) AS waiting
 """
 _UNFINISHED: Final = """
 SELECT EXISTS (SELECT FROM jobs WHERE bucket = %(bucket)s AND state IN ('Submitted', 'Running', 'Pause')) AS unfinished
 """
 _UNFINISHED_OF_QUEUE: Final = """
-SELECT EXISTS (SELECT FROM jobs WHERE bucket = %(bucket)s AND queue_id = %(queue_id)s
-                                  AND state IN ('Submitted', 'Running', 'Pause')) AS unfinished
+SELECT EXISTS (
+         SELECT
+           FROM jobs
+          WHERE bucket = %(bucket)s
+            AND (state || ' ' || queue_id) IN ('Submitted ' || %(queue_id)s::text, 'Running ' || %(queue_id)s::text,
+                                               'Pause ' || %(queue_id)s::text)) AS unfinished
 """
 _CANCEL: Final = """
 UPDATE jobs
@@ -58,15 +66,21 @@ UPDATE jobs
 _PAUSE: Final = """
 UPDATE jobs
    SET state = 'Pause', released = false
- WHERE job_id IN (SELECT job_id FROM jobs WHERE queue_id = %(queue_id)s AND state = 'Submitted'
-                   ORDER BY job_id FOR UPDATE)
+ WHERE job_id IN (SELECT job_id
+                    FROM jobs
+                   WHERE bucket = %(bucket)s AND (state || ' ' || queue_id) = 'Submitted ' || %(queue_id)s::text
+                   ORDER BY job_id
+                     FOR UPDATE)
    AND state = ANY(%(sources)s)
 """
 _RESUME: Final = """
 UPDATE jobs
    SET state = 'Submitted'
- WHERE job_id IN (SELECT job_id FROM jobs WHERE queue_id = %(queue_id)s AND state = 'Pause'
-                   ORDER BY job_id FOR UPDATE)
+ WHERE job_id IN (SELECT job_id
+                    FROM jobs
+                   WHERE bucket = %(bucket)s AND (state || ' ' || queue_id) = 'Pause ' || %(queue_id)s::text
+                   ORDER BY job_id
+                     FOR UPDATE)
    AND state = ANY(%(sources)s)
 """
 _START: Final = f"""
@@ -147,9 +161,9 @@ class PostgresJobs:
         found = await self.connection.execute(query, parameters)
         return [_job(row) for row in await found.fetchall()]
 
-    async def waiting(self, queue_id: str, limit: int) -> int:
+    async def waiting(self, bucket: str, queue_id: str, limit: int) -> int:
         """How many jobs of a queue wait, paused ones too; ``limit`` when there are as many or more."""
-        counted = await self.connection.execute(_WAITING, {"queue_id": queue_id, "limit": limit})
+        counted = await self.connection.execute(_WAITING, {"bucket": bucket, "queue_id": queue_id, "limit": limit})
         row = await counted.fetchone()
         return row["waiting"] if row else 0
 
@@ -165,14 +179,14 @@ class PostgresJobs:
             _CANCEL, {"bucket": bucket, "job_id": job_id, "at": at, "sources": _sources(JobState.CANCEL)}
         )
 
-    async def pause(self, queue_id: str) -> int:
+    async def pause(self, bucket: str, queue_id: str) -> int:
         """Pause the waiting jobs of a queue; how many there were."""
-        parameters = {"queue_id": queue_id, "sources": _sources(JobState.PAUSE)}
+        parameters = {"bucket": bucket, "queue_id": queue_id, "sources": _sources(JobState.PAUSE)}
         return (await self.connection.execute(_PAUSE, parameters)).rowcount
 
-    async def resume(self, queue_id: str) -> int:
+    async def resume(self, bucket: str, queue_id: str) -> int:
         """Let the paused jobs of a queue wait again, in their old order; how many there were."""
-        parameters = {"queue_id": queue_id, "sources": _sources(JobState.SUBMITTED)}
+        parameters = {"bucket": bucket, "queue_id": queue_id, "sources": _sources(JobState.SUBMITTED)}
         return (await self.connection.execute(_RESUME, parameters)).rowcount
 
     async def start(self, job_id: str, release: int, at: datetime) -> Job | None:

@@ -25,7 +25,7 @@ ALTER TABLE queues
     ADD COLUMN max_size integer CHECK (max_size > 0),
     ADD COLUMN max_concurrent integer CHECK (max_concurrent > 0);
 CREATE UNIQUE INDEX queues_default ON queues (bucket) WHERE is_default;
-CREATE INDEX queues_by_age ON queues (bucket, created_at, queue_id);
+CREATE INDEX queues_by_bucket ON queues (bucket);
 
 CREATE TABLE templates (
     template_id text PRIMARY KEY,
@@ -36,7 +36,6 @@ CREATE TABLE templates (
     updated_at timestamptz NOT NULL,
     UNIQUE (bucket, name)
 );
-CREATE INDEX templates_by_age ON templates (bucket, created_at, template_id);
 
 -- Jobs: what they say of their callback (NULL: nothing), and lists by age: of some states, and of those in one queue or
 -- of one input. The latter two are expressions so that no query for them is tried by way of the state alone.
@@ -46,3 +45,5 @@ CREATE INDEX jobs_by_queue ON jobs (bucket, (state || ' ' || queue_id), created_
 CREATE INDEX jobs_by_input ON jobs (bucket, (state || ' ' || input_object), created_at, job_id);
 -- A list of all states merges those of each.
 DROP INDEX jobs_by_age;
+-- What waits or runs in a queue is found by jobs_by_queue.
+DROP INDEX jobs_unfinished;

@@ -1,7 +1,8 @@
 -- Callbacks on their way. A delivery is written in the transaction that ends its job; what it says is made from the job's
 -- row when it is sent.
 CREATE TABLE deliveries (
-    number bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    -- In the order of their making.
+    number bigint GENERATED ALWAYS AS IDENTITY,
     delivery_id text PRIMARY KEY DEFAULT 'd' || replace(gen_random_uuid()::text, '-', ''),
     job_id text NOT NULL REFERENCES jobs ON DELETE CASCADE,
     url text NOT NULL,
