@@ -180,7 +180,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
                     database=base.database,
                     clock=clock,
                     new_template_id=new_template_id,
-                    limit=settings.max_templates,
+                    max_templates=settings.max_templates,
                 ),
                 bindings=Bindings(database=base.database, clock=clock, new_queue_id=new_queue_id),
                 callbacks=JobCallbacks(

@@ -200,7 +200,7 @@ class TestUpdate:
 
     async def test_replaces_the_settings(self, database: PostgresDatabase, queues: Queues, pokes: list[None]) -> None:
         """Name, state and callback are new, limits stay, and whoever releases is told."""
-        await queues.limit(BUCKET, QUEUE_ID, max_size=7, max_concurrent=2)
+        await queues.limit(BUCKET, QUEUE_ID, {"max_size": 7, "max_concurrent": 2})
         changed = await queues.update(BUCKET, QUEUE_ID, RICH)
         assert (changed.settings, changed.max_size, changed.max_concurrent) == (RICH, 7, 2)
         assert changed.is_default
@@ -238,24 +238,26 @@ class TestLimit:
     """The limits of a queue."""
 
     async def test_of_the_default_one(self, queues: Queues, pokes: list[None]) -> None:
-        """Without an id it is the default queue; None takes a limit away again."""
-        limited = await queues.limit(BUCKET, None, max_size=1, max_concurrent=MAX_LIMIT)
+        """Without an id it is the default queue; what is not given stays, and None takes a limit away again."""
+        limited = await queues.limit(BUCKET, None, {"max_size": 1, "max_concurrent": MAX_LIMIT})
         assert (limited.queue_id, limited.max_size, limited.max_concurrent) == (QUEUE_ID, 1, MAX_LIMIT)
         assert await queues.find(BUCKET, [QUEUE_ID]) == ([limited], [])
-        free = await queues.limit(BUCKET, QUEUE_ID, max_size=None, max_concurrent=None)
+        roomy = await queues.limit(BUCKET, QUEUE_ID, {"max_size": None})
+        assert (roomy.max_size, roomy.max_concurrent) == (None, MAX_LIMIT)
+        free = await queues.limit(BUCKET, QUEUE_ID, {"max_concurrent": None})
         assert (free.max_size, free.max_concurrent) == (None, None)
-        assert len(pokes) == 2
+        assert len(pokes) == 3
 
     @pytest.mark.parametrize("most", [0, -1, MAX_LIMIT + 1])
     async def test_refuses_what_is_no_limit(self, queues: Queues, most: int) -> None:
         """Neither nothing nor more than can be counted."""
-        assert await refusal(queues.limit(BUCKET, None, max_size=most, max_concurrent=1)) == (400, "InvalidArgument")
-        assert await refusal(queues.limit(BUCKET, None, max_size=1, max_concurrent=most)) == (400, "InvalidArgument")
+        for limit in ("max_size", "max_concurrent"):
+            assert await refusal(queues.limit(BUCKET, None, {limit: most})) == (400, "InvalidArgument")
 
     async def test_an_unknown_one_is_refused(self, queues: Queues) -> None:
         """Neither by its id nor as the default of a bucket that has none."""
         for place in ((BUCKET, "none"), ("none-1250000000", None)):
-            assert await refusal(queues.limit(*place, max_size=1, max_concurrent=1)) == (404, "QueueNotFound")
+            assert await refusal(queues.limit(*place, {"max_size": 1})) == (404, "QueueNotFound")
 
 
 class TestRemove:

@@ -157,9 +157,9 @@ async def test_limits_of_queues(database: PostgresDatabase) -> None:
     await add_jobs(database, *"tuv", queue_id="q2")
     assert await releaser(database, max_concurrent=4)() == 5
     assert sorted(await tasks(database)) == ["a", "b", "c", "d", "t"]
-    await queues(database).limit(BUCKET, "q2", max_size=None, max_concurrent=2)
+    await queues(database).limit(BUCKET, "q2", {"max_concurrent": 2})
     assert await releaser(database, max_concurrent=4)() == 1
-    await queues(database).limit(BUCKET, "q2", max_size=None, max_concurrent=None)
+    await queues(database).limit(BUCKET, "q2", {"max_concurrent": None})
     assert await releaser(database, max_concurrent=4)() == 1
     assert sorted(await tasks(database)) == ["a", "b", "c", "d", "t", "u", "v"]
 

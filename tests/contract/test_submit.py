@@ -198,7 +198,7 @@ class TestTemplates:
 
     async def test_take_values_and_name_as_they_are_now(self, database: PostgresDatabase, submit: Submit) -> None:
         """A template wins over what the request says; changing or deleting it later changes no job."""
-        templates = Templates(database=database, clock=SystemClock(), new_template_id=new_template_id, limit=5)
+        templates = Templates(database=database, clock=SystemClock(), new_template_id=new_template_id, max_templates=5)
         made = await templates.create(BUCKET, "before", ORDER)
         asked = request(operation(template_id=made.template_id), operation(1))
         first = await submit(bucket(), asked)
@@ -237,9 +237,9 @@ class TestRoom:
     async def test_or_of_the_queue(self, database: PostgresDatabase, submit: Submit, queues: Queues) -> None:
         """Its own limit is instead of the server's, smaller or larger; more than it now allows may wait already."""
         await fill(database, 5)
-        await queues.limit(BUCKET, None, max_size=6, max_concurrent=None)
+        await queues.limit(BUCKET, None, {"max_size": 6})
         await submit(bucket(), request())
-        await queues.limit(BUCKET, None, max_size=1, max_concurrent=None)
+        await queues.limit(BUCKET, None, {"max_size": 1})
         assert (await refusal(submit(bucket(), request()))).code == "QueueSaturated"
 
     async def test_paused_and_released_jobs_wait_too(
@@ -320,14 +320,16 @@ class TestRaces:
     ) -> None:
         """While submits never end, a pause gets through."""
         roomy = replace(submit, max_size=100_000)
-        paused = False
+        paused, flowing = False, asyncio.Barrier(4)
 
         async def stream() -> None:
+            await roomy(bucket(), request())
+            await flowing.wait()
             while not paused:
                 await roomy(bucket(), request())
 
         streams = [asyncio.create_task(stream()) for _ in range(3)]
-        await asyncio.sleep(0.2)
+        await flowing.wait()
         await asyncio.wait_for(queues.update(BUCKET, QUEUE_ID, PAUSED), 30)
         paused = True
         await asyncio.gather(*streams)

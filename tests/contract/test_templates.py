@@ -36,7 +36,7 @@ PLAIN = NoiseReduction()
 @pytest.fixture
 def templates(database: PostgresDatabase) -> Templates:
     """The use cases; five templates a bucket."""
-    return Templates(database=database, clock=SystemClock(), new_template_id=new_template_id, limit=5)
+    return Templates(database=database, clock=SystemClock(), new_template_id=new_template_id, max_templates=5)
 
 
 async def refusal(call: Coroutine[Any, Any, object]) -> tuple[int, str]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -12,7 +12,7 @@ from sordino.cli.start import fail, read_settings
 if TYPE_CHECKING:
     from sordino.adapters.certificates import Names
     from sordino.adapters.tls_directory import Made
-    from sordino.domain.queue import Queue
+    from sordino.domain.queue import NewLimits, Queue
     from sordino.jobs.queues import Queues
     from sordino.settings import Settings
 
@@ -151,9 +151,9 @@ def limit_queue(
     if max_size is None and max_concurrent is None:
         raise typer.BadParameter("give --max-size, --max-concurrent or both")
     given = {"max_size": max_size, "max_concurrent": max_concurrent}
-    limits = {name: _number(name, text) for name, text in given.items() if text is not None}
+    limits = cast("NewLimits", {name: _number(name, text) for name, text in given.items() if text is not None})
     settings = read_settings(data=data)
-    changed = _run(settings, lambda queues: _limit(queues, bucket, queue, limits))
+    changed = _run(settings, lambda queues: queues.limit(bucket, queue, limits))
     _print([_row(settings, changed)])
 
 
@@ -219,17 +219,6 @@ async def _all(queues: "Queues", bucket: str) -> "Sequence[Queue]":
         found += items
         if len(items) < MAX_PAGE_SIZE:
             return found
-
-
-async def _limit(queues: "Queues", bucket: str, queue_id: str | None, limits: dict[str, int | None]) -> "Queue":
-    from sordino.errors import QUEUE_NOT_FOUND
-
-    for queue in await _all(queues, bucket):
-        if queue.queue_id == queue_id or (queue_id is None and queue.is_default):
-            wanted = {"max_size": queue.max_size, "max_concurrent": queue.max_concurrent} | limits
-            return await queues.limit(bucket, queue.queue_id, **wanted)
-    wanted_queue = "a default queue" if queue_id is None else f"a queue {queue_id}"
-    raise QUEUE_NOT_FOUND(f"The bucket {bucket} does not have {wanted_queue}.")
 
 
 def _row(settings: "Settings", queue: "Queue") -> dict[str, Any]:

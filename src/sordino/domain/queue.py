@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TypedDict
 
 from sordino.domain.callback import NotifyConfig
 
@@ -27,6 +28,13 @@ class QueueSettings:
     name: str
     state: QueueState = QueueState.ACTIVE
     notify: NotifyConfig = field(default_factory=NotifyConfig)
+
+
+class NewLimits(TypedDict, total=False):
+    """Limits of a queue to set; None: the server's setting."""
+
+    max_size: int | None
+    max_concurrent: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from sordino import errors
 from sordino.domain.page import Page, Paged
 from sordino.domain.ports import Clock, Database, Transaction
-from sordino.domain.queue import MAX_LIMIT, Queue, QueueSettings, QueueState
+from sordino.domain.queue import MAX_LIMIT, NewLimits, Queue, QueueSettings, QueueState
 from sordino.domain.service import ServiceKind
+from sordino.storage.bindings import speech_not_open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +44,7 @@ class Queues:
         async with self.database.transaction() as tx:
             await tx.queues.alone(bucket)
             if not await tx.bindings.is_open(bucket, ServiceKind.SPEECH):
-                raise errors.MEDIA_BUCKET_UN_BINDED(
-                    f"The speech service is not open on {bucket}; open it first (POST /asrbucket)."
-                )
+                raise speech_not_open(bucket)
             await self._check_number(tx, bucket)
             await tx.queues.add(queue)
         return queue
@@ -90,20 +89,18 @@ class Queues:
                 )
             await tx.queues.remove(bucket, queue_id)
 
-    async def limit(
-        self, bucket: str, queue_id: str | None, *, max_size: int | None, max_concurrent: int | None
-    ) -> Queue:
-        """Set how many jobs may wait in a queue, or in the default one, and run at a time; None: the server's setting.
+    async def limit(self, bucket: str, queue_id: str | None, limits: NewLimits) -> Queue:
+        """Set limits of a queue, or of the default one; those that are not given stay.
 
         Raises:
             ServiceError: QueueNotFound, or InvalidArgument for a limit that is not 1 to ``MAX_LIMIT``.
         """
-        for most in (max_size, max_concurrent):
+        for most in (limits.get("max_size"), limits.get("max_concurrent")):
             if most is not None and not 1 <= most <= MAX_LIMIT:
                 raise errors.INVALID_ARGUMENT(f"A limit of a queue is {most}; use 1 to {MAX_LIMIT}.")
         async with self.database.transaction() as tx:
             queue = await _locked(tx, bucket, queue_id)
-            changed = replace(queue, max_size=max_size, max_concurrent=max_concurrent, updated_at=self.clock.now())
+            changed = replace(queue, updated_at=self.clock.now(), **limits)
             await tx.queues.put(changed)
         self.poke()
         return changed

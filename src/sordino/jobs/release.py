@@ -27,16 +27,16 @@ class Releaser:
     silence: float
     max_concurrent: int
     interval: float
-    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    _bell: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def poke(self) -> None:
         """Ask for a pass that sees what is committed by now; passes asked for meanwhile become one."""
-        self.bell.set()
+        self._bell.set()
 
     async def run(self) -> None:
         """Make passes until cancelled; nothing else ends it."""
         while True:
-            self.bell.clear()
+            self._bell.clear()
             try:
                 await self()
             except DatabaseUnavailableError as error:
@@ -45,7 +45,7 @@ class Releaser:
                 # Without passes no job would run any more.
                 log.exception("release broke off")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.bell.wait(), self.interval)
+                await asyncio.wait_for(self._bell.wait(), self.interval)
 
     async def __call__(self) -> int:
         """Make one pass; how many jobs it handed over.

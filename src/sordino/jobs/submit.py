@@ -13,6 +13,7 @@ from sordino.domain.queue import Queue, QueueState
 from sordino.domain.service import ServiceKind
 from sordino.domain.template import Template
 from sordino.jobs.counts import Counts
+from sordino.storage.bindings import speech_not_open
 
 CROWD: Final = 600
 """More jobs than are on their way into one queue at a time, which takes a hundred submits of six operations each: with
@@ -113,9 +114,7 @@ async def _refuse(tx: Transaction, bucket: Bucket, queue_id: str | None) -> Queu
     if await tx.buckets.get(bucket.name) is None:
         raise errors.NO_SUCH_BUCKET()
     if not await tx.bindings.is_open(bucket.name, ServiceKind.SPEECH):
-        raise errors.MEDIA_BUCKET_UN_BINDED(
-            f"The speech service is not open on {bucket.name}; open it first (POST /asrbucket)."
-        )
+        raise speech_not_open(bucket.name)
     raise errors.QUEUE_NOT_FOUND(
         f"QueueId {queue_id} is not a queue of {bucket.name}; leave it out to use the default one."
     )

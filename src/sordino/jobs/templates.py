@@ -12,12 +12,12 @@ from sordino.domain.template import Template
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Templates:
-    """The template use cases; ``limit`` is how many a bucket may have."""
+    """The template use cases; ``max_templates`` is how many a bucket may have."""
 
     database: Database
     clock: Clock
     new_template_id: Callable[[], str]
-    limit: int
+    max_templates: int
 
     async def create(self, bucket: str, name: str, order: NoiseReduction) -> Template:
         """Create a template.
@@ -38,7 +38,7 @@ class Templates:
             number = await tx.templates.count(bucket)
             if not await tx.templates.add(template):
                 raise _duplicate(name)
-            if number >= self.limit:
+            if number >= self.max_templates:
                 raise errors.CREATED_TEMPLATE_NUM_LIMIT(
                     f"The bucket has {number} templates, which is as many as it may have; delete one first."
                 )

@@ -66,6 +66,13 @@ async def add_default_queue(tx: Transaction, bucket: str, new_queue_id: Callable
     )
 
 
+def speech_not_open(bucket: str) -> errors.ServiceError:
+    """The refusal of what needs the speech service of a bucket."""
+    return errors.MEDIA_BUCKET_UN_BINDED(
+        f"The speech service is not open on {bucket}; open it first (POST /asrbucket)."
+    )
+
+
 def _already_open(bucket: Bucket, kind: ServiceKind) -> errors.ServiceError:
     refusal = errors.MEDIA_BUCKET_ALREADY_BINDED if kind is ServiceKind.MEDIA else errors.BUCKET_ALREADY_BINDED
     return refusal(f"The {kind} service is open on {bucket.name} already.")

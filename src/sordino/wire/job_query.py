@@ -18,11 +18,10 @@ from sordino.errors import INVALID_ARGUMENT
 from sordino.wire.job_token import read_token
 from sordino.wire.query import Query
 from sordino.wire.times import read_ci_time
-from sordino.wire.words import comma_list, quote
+from sordino.wire.words import ALL, comma_list, quote
 
 MAX_JOB_ID = 128
 JOBS_PER_PAGE = 10
-ALL = "All"
 
 _TAG = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _TO_THE_END_OF_A_SECOND = timedelta(microseconds=999_999)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sordino.domain.name import is_name
 from sordino.errors import INVALID_ARGUMENT, INVALID_CONTENT, NOT_IMPLEMENTED
 from sordino.wire import xml
 from sordino.wire.words import quote
@@ -66,6 +67,11 @@ class Part:
         """The same for a child that must be there."""
         options = tuple(legal)
         return self.required(name, self.choice(name, options), f"use one of {', '.join(map(str, options))}")
+
+    def need_name(self, most: int) -> str:
+        """The child Name, of at most so many characters."""
+        legal = f"1 to {most} Chinese characters, English letters, digits, '_', '-' and '*'"
+        return self.need_checked("Name", lambda word: is_name(word, most), legal)
 
     def whole(self, name: str, legal: range, unit: str) -> int | None:
         """The child's whole number; None when it is absent."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from sordino.domain.job import QUEUE_TYPE
 from sordino.domain.page import Page, Paged
 from sordino.domain.queue import MAX_QUEUE_NAME, Queue, QueueSettings, QueueState
-from sordino.domain.template import is_name
 from sordino.errors import INVALID_ARGUMENT
 from sordino.wire import xml
 from sordino.wire.notify import notify_nodes, parse_notify
@@ -15,9 +14,7 @@ from sordino.wire.paging import count_nodes, parse_ids, parse_page
 from sordino.wire.part import read_request
 from sordino.wire.query import Query
 from sordino.wire.times import ci_time
-from sordino.wire.words import quote
-
-ALL = "All"
+from sordino.wire.words import ALL, quote
 
 _CATEGORY = re.compile(r"[A-Za-z]{1,64}")
 
@@ -46,10 +43,9 @@ def parse_queue(body: bytes) -> QueueSettings:
         ServiceError: ``MissingContent``, ``InvalidContent``, ``InvalidArgument``, ``NotImplemented``.
     """
     request = read_request(body)
-    legal = f"1 to {MAX_QUEUE_NAME} Chinese characters, English letters, digits, '_', '-' and '*'"
     notify = request.required("NotifyConfig", request.container("NotifyConfig"), "it is required, and may be empty")
     return QueueSettings(
-        name=request.need_checked("Name", lambda word: is_name(word, MAX_QUEUE_NAME), legal),
+        name=request.need_name(MAX_QUEUE_NAME),
         state=request.need_choice("State", QueueState),
         notify=parse_notify(notify),
     )

@@ -10,8 +10,8 @@ from sordino.wire import xml
 from sordino.wire.paging import count_nodes, parse_page
 from sordino.wire.query import Query
 from sordino.wire.times import ci_time
+from sordino.wire.words import ALL
 
-ALL = "All"
 ELEMENTS: Mapping[ServiceKind, str] = MappingProxyType(
     {ServiceKind.SPEECH: "AsrBucket", ServiceKind.AI: "AiBucket", ServiceKind.MEDIA: "MediaBucket"}
 )

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 from sordino.domain.job import TAG, NoiseReduction, RateSpelling
 from sordino.domain.page import Page, Paged
-from sordino.domain.template import MAX_TEMPLATE_NAME, Template, is_name
+from sordino.domain.template import MAX_TEMPLATE_NAME, Template
 from sordino.wire import xml
-from sordino.wire.job_query import ALL, is_ours, parse_tag
+from sordino.wire.job_query import is_ours, parse_tag
 from sordino.wire.order import order_nodes, parse_order
 from sordino.wire.paging import count_nodes, parse_ids, parse_page
 from sordino.wire.part import read_request
 from sordino.wire.query import Query
 from sordino.wire.times import ci_time
+from sordino.wire.words import ALL
 
 CUSTOM = "Custom"
 OFFICIAL = "Official"
@@ -43,8 +44,7 @@ def parse_template(body: bytes, models: Collection[str]) -> tuple[str, NoiseRedu
     """
     request = read_request(body)
     request.need_checked("Tag", TAG.__eq__, TAG)
-    legal = f"1 to {MAX_TEMPLATE_NAME} Chinese characters, English letters, digits, '_', '-' and '*'"
-    name = request.need_checked("Name", lambda word: is_name(word, MAX_TEMPLATE_NAME), legal)
+    name = request.need_name(MAX_TEMPLATE_NAME)
     order = request.required("NoiseReduction", request.container("NoiseReduction"), "it is required, and may be empty")
     return name, parse_order(order, models, RateSpelling.TEMPLATE)
 

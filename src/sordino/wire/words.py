@@ -1,5 +1,8 @@
 """Words of a client: lists of them, and how refusals show one."""
 
+ALL = "All"
+"""The word with which queries ask for every state, tag or region."""
+
 
 def comma_list(text: str) -> tuple[str, ...]:
     """The parts between commas that are not blank, each once, in the order given, without the white space around."""
