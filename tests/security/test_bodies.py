@@ -165,5 +165,8 @@ def test_two_requests_in_one(service: Server, new_bucket: Callable[[], str]) -> 
         f"Authorization: {authorization(service, 'POST', '/template', host)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
-        connection.sendall(head.encode() + b"0\r\n\r\nGET /jobs HTTP/1.1\r\n\r\n")
-        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+        connection.sendall(head.encode() + b"0\r\n\r\nGET /jobs HTTP/1.1\r\nHost: h\r\n\r\n")
+        reply = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert reply.startswith(b"HTTP/1.1 400 ")
+    assert b"not both" in reply
+    assert reply.count(b"HTTP/1.1 ") == 1

@@ -1,6 +1,7 @@
 """Limits on slow and broken connections, and what is logged of them, without a whole service."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -69,6 +70,39 @@ async def test_refused_bodies(
     assert refusal.value.code == code
 
 
+def trickle(count: int) -> Request:
+    """A request whose body comes byte by byte, 20 ms apart."""
+    sent = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal sent
+        await asyncio.sleep(0.02)
+        sent += 1
+        return part(b"1", more=sent < count)
+
+    return Request({"type": "http", "method": "PUT", "path": "/", "headers": []}, receive)
+
+
+async def test_a_body_that_trickles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that keeps the connection with a byte now and then is refused; one that is slow but comes on is not."""
+    monkeypatch.setattr(body, "SILENCE_SECONDS", 0.5)
+    with pytest.raises(ServiceError) as refusal:
+        await asyncio.wait_for(read(trickle(1000), 1000), 10)
+    assert refusal.value.code == "RequestTimeOut"
+    monkeypatch.setattr(body, "LEAST_BYTES", 2)
+    assert len(await read(trickle(60), 60)) == 60
+
+
+async def test_work_on_a_body_is_not_the_senders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is slow with what it got does not make the sender late."""
+    monkeypatch.setattr(body, "SILENCE_SECONDS", 0.3)
+    read_bytes = 0
+    async for chunk in body.chunks(trickle(4), 10, errors.ENTITY_TOO_LARGE):
+        read_bytes += len(chunk)
+        await asyncio.sleep(0.2)
+    assert read_bytes == 4
+
+
 @asynccontextmanager
 async def listening(application: Callable[..., Awaitable[None]]) -> AsyncIterator[int]:
     """The port of an application that is served as the real one is."""
@@ -109,6 +143,26 @@ async def test_a_head_that_never_ends(monkeypatch: pytest.MonkeyPatch, before: b
         async with asyncio.timeout(3):
             assert await reader.read() == b""
         writer.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux ends connections that nobody reads")
+async def test_a_reply_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that leaves its reply unread is hung up on."""
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.5)
+    ended = asyncio.Event()
+
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        """Answers with more than kernels keep for a client that does not read."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(64):
+            await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
+        ended.set()
+
+    async with listening(large) as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.sendall(GET)
+            async with asyncio.timeout(20):
+                await ended.wait()
 
 
 class BrokenError(Exception):

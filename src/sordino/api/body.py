@@ -1,6 +1,7 @@
 """Request bodies: read in chunks, with a limit on their size and on the silence of the sender; XML is checked first."""
 
 import asyncio
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from hashlib import md5
@@ -13,6 +14,9 @@ from sordino.wire.part import MAX_BODY_BYTES
 from sordino.wire.words import quote
 
 SILENCE_SECONDS = 30.0
+LEAST_BYTES = 4096
+"""What has to arrive in that time: one who sends a byte now and then is as good as silent."""
+
 XML_TYPES = ("application/xml", "text/xml")
 CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
 
@@ -75,21 +79,43 @@ async def chunks(request: Request, limit: int, too_large: ErrorKind) -> AsyncIte
     announced = request.headers.get("content-length")
     if announced is not None and int(announced) > limit:
         raise too_large(f"The body has {announced} bytes; at most {limit}.")
-    stream = request.stream()
+    stream, patience = request.stream(), _Patience()
     size = 0
-    while chunk := await _next(stream):
+    while chunk := await patience.next(stream):
         size += len(chunk)
         if size > limit:
             raise too_large(f"The body has more than {limit} bytes.")
         yield chunk
 
 
-async def _next(stream: AsyncIterator[bytes]) -> bytes:
-    """The next chunk; the stream's last is empty, and no other is."""
+class _Patience:
+    """How long more of a body is waited for: ``LEAST_BYTES`` of it buy ``SILENCE_SECONDS``.
+
+    Only the waiting counts, and not what becomes of a chunk before the next one is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = SILENCE_SECONDS
+        self._heard = 0
+
+    async def next(self, stream: AsyncIterator[bytes]) -> bytes:
+        """The next chunk; the stream's last is empty, and no other is."""
+        began = time.monotonic()
+        chunk = await _next(stream, self._seconds)
+        self._seconds -= time.monotonic() - began
+        self._heard += len(chunk)
+        if self._heard >= LEAST_BYTES:
+            self._seconds, self._heard = SILENCE_SECONDS, 0
+        return chunk
+
+
+async def _next(stream: AsyncIterator[bytes], seconds: float) -> bytes:
     try:
-        async with asyncio.timeout(SILENCE_SECONDS):
+        async with asyncio.timeout(seconds):
             return await anext(stream)
     except TimeoutError:
-        raise errors.REQUEST_TIMEOUT(f"Nothing of the body arrived for {SILENCE_SECONDS:.0f} s.") from None
+        raise errors.REQUEST_TIMEOUT(
+            f"Less than {LEAST_BYTES} bytes of the body arrived in {SILENCE_SECONDS:.0f} s."
+        ) from None
     except ClientDisconnect:
         raise errors.INCOMPLETE_BODY() from None

@@ -1,6 +1,7 @@
 """HTTP/1.1 as uvicorn speaks it, with a time limit on request heads and refusals in the protocol's own form."""
 
 import asyncio
+import socket
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,9 @@ from sordino.wire.times import http_date
 log = structlog.get_logger(__name__)
 
 HEAD_SECONDS = 30.0
+
+UNREAD_SECONDS = 120.0
+"""How long a client may read nothing of its reply, or confirm nothing, while more of it waits to be sent."""
 
 
 class State(ServerState):
@@ -45,11 +49,12 @@ class Protocol(H11Protocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as uvicorn calls it
         super().__init__(*args, **options)
-        self.conn = Connection(self._connect)
+        self.conn = Connection(self._connect, self._refuse_two_lengths)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Start to wait for the first request."""
         super().connection_made(transport)
+        _limit_silence(transport)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._end_unless_answering)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -77,6 +82,11 @@ class Protocol(H11Protocol):
             self._handshake.cancel()
         else:
             super().shutdown()
+
+    def _refuse_two_lengths(self) -> None:
+        refusal = errors.INVALID_ARGUMENT("Send Content-Length or Transfer-Encoding, not both.")
+        self._refuse(refusal, b"Bad Request")
+        self.transport.close()
 
     def _end_unless_answering(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
@@ -130,3 +140,13 @@ class Protocol(H11Protocol):
         for event in (response, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         log.info("refused", request_id=request_id, code=refusal.code, message=refusal.message)
+
+
+def _limit_silence(transport: asyncio.Transport) -> None:
+    """Have the kernel end the connection of a client that stops to read, where it can: Linux.
+
+    Only the kernel knows what of its large buffers was read; a timer of ours would end slow downloads, too.
+    """
+    connection, option = transport.get_extra_info("socket"), getattr(socket, "TCP_USER_TIMEOUT", None)
+    if connection is not None and option is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, option, int(UNREAD_SECONDS * 1000))

@@ -46,19 +46,29 @@ class Tls(Protocol):
 
 
 class Connection(h11.Connection):
-    """The server's side of HTTP/1.1, which tells of a CONNECT and then reads no further."""
+    """The server's side of HTTP/1.1, which tells of a CONNECT, and of a body of two lengths, and then reads no further.
 
-    def __init__(self, on_connect: Callable[[h11.Request], None]) -> None:
+    h11 takes chunks in spite of a Content-Length. A proxy before this server may count the bytes, and what is the end
+    of a body to one of them is a request to the other.
+    """
+
+    def __init__(self, on_connect: Callable[[h11.Request], None], on_two_lengths: Callable[[], None]) -> None:
         super().__init__(h11.SERVER)
         self._on_connect = on_connect
+        self._on_two_lengths = on_two_lengths
 
     def next_event(self) -> _Event:
-        """The next event, but for CONNECT."""
+        """The next event, but for those."""
         event = super().next_event()
-        if isinstance(event, h11.Request) and event.method == b"CONNECT":
+        if not isinstance(event, h11.Request):
+            return event
+        if event.method == b"CONNECT":
             self._on_connect(event)
-            return h11.NEED_DATA
-        return event
+        elif {name for name, _ in event.headers} >= _FRAMING:
+            self._on_two_lengths()
+        else:
+            return event
+        return h11.NEED_DATA
 
 
 def check(request: h11.Request, tls: Tls | None, *, encrypted: bool, more: bytes) -> Tls:
