@@ -52,7 +52,11 @@ MISSING_CONTENT = ErrorKind(400, "MissingContent", "The request needs an XML bod
 INVALID_CONTENT = ErrorKind(400, "InvalidContent", "The body is not well-formed XML of the expected shape.")
 CONTENT_TOO_LARGE = ErrorKind(413, "InvalidContent", "The body is larger than this call accepts.")
 INVALID_CONTENT_TYPE = ErrorKind(400, "InvalidContentType", "Send the body as application/xml.")
-INVALID_HOST = ErrorKind(400, "InvalidHost", "The Host header names no bucket; use <bucket>.ci.<region>.<domain>.")
+INVALID_HOST = ErrorKind(
+    400,
+    "InvalidHost",
+    "Neither host nor path names a bucket; use the host <bucket>.ci.<region>.<domain>, or a path /<bucket>/...",
+)
 INVALID_URL = ErrorKind(404, "InvalidUrl", "There is no such call; see the API coverage page.")
 METHOD_NOT_ALLOWED = ErrorKind(405, "MethodNotAllowed", "This resource does not answer that method.")
 MISSING_CONTENT_LENGTH = ErrorKind(411, "MissingContentLength", "Send Content-Length or a chunked body.")

@@ -178,6 +178,7 @@ def test_urls_that_may_be_called(url: str, host: str, port: int, target: str) ->
         ("http://hooks.example:65536/", "malformed"),
         ("http://hooks.example:x/", "malformed"),
         ("http://[::1/", "malformed"),
+        ("http://[v1.hooks]/", "brackets"),
         ("http://-hooks.example/", "Punycode"),
         ("http://hooks..example/", "Punycode"),
         (f"http://{'a' * 64}.example/", "Punycode"),

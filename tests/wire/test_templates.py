@@ -109,7 +109,7 @@ def test_a_template_without_an_order():
     written = b"<Request><Tag>NoiseReduction</Tag><Name>n</Name></Request>"
     code, message = refusal(parse_template, written)
     assert code == "InvalidArgument"
-    assert message.startswith("Request.NoiseReduction is missing")
+    assert message.startswith("Request.NoiseReduction is missing; it may be empty")
 
 
 @pytest.mark.parametrize(("written", "code"), [(b"", "MissingContent"), (b"<Template/>", "InvalidContent")])

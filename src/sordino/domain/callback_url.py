@@ -102,6 +102,8 @@ def parse_callback_url(text: str, allowed: Allowed) -> CallbackUrl:
         raise CallbackUrlError("must begin with http://host or https://host")
     if "@" in parts.netloc or "\\" in text:
         raise CallbackUrlError("must hold no user name, no password and no backslash")
+    if "[" in parts.netloc and parse_address(parts.hostname) is None:
+        raise CallbackUrlError("has something between brackets that is no IPv6 address")
     host, port = parts.hostname.removesuffix("."), PORTS[parts.scheme] if port is None else port
     _check_port(port)
     _check_host(host, allowed)

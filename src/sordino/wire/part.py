@@ -37,6 +37,13 @@ class Part:
             raise INVALID_ARGUMENT(f"{self.path}.{name} is given {len(found)} times; give it once.")
         return Part(found[0], f"{self.path}.{name}") if found else None
 
+    def need_container(self, name: str) -> "Part":
+        """The child of that name, which is there and may be empty."""
+        part = self.container(name)
+        if part is None:
+            raise INVALID_ARGUMENT(f"{self.path}.{name} is missing; it may be empty, but has to be there.")
+        return part
+
     def need(self, name: str) -> "Part":
         """The child of that name, which is there and not empty."""
         return self.required(name, self.find(name), "it is required")

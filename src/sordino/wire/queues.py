@@ -43,7 +43,7 @@ def parse_queue(body: bytes) -> QueueSettings:
         ServiceError: ``MissingContent``, ``InvalidContent``, ``InvalidArgument``, ``NotImplemented``.
     """
     request = read_request(body)
-    notify = request.required("NotifyConfig", request.container("NotifyConfig"), "it is required, and may be empty")
+    notify = request.need_container("NotifyConfig")
     return QueueSettings(
         name=request.need_name(MAX_QUEUE_NAME),
         state=request.need_choice("State", QueueState),

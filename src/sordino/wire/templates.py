@@ -45,7 +45,7 @@ def parse_template(body: bytes, models: Collection[str]) -> tuple[str, NoiseRedu
     request = read_request(body)
     request.need_checked("Tag", TAG.__eq__, TAG)
     name = request.need_name(MAX_TEMPLATE_NAME)
-    order = request.required("NoiseReduction", request.container("NoiseReduction"), "it is required, and may be empty")
+    order = request.need_container("NoiseReduction")
     return name, parse_order(order, models, RateSpelling.TEMPLATE)
 
 
