@@ -55,6 +55,13 @@ def test_there_are_documents():
     assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/index.md"} <= found
 
 
+def test_decisions_are_listed():
+    """The first decision, which the index leads to, links all others under their titles."""
+    first, *others = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    titles = [(page.read_text("utf-8").partition("\n")[0].removeprefix("# "), page.name) for page in others]
+    assert re.findall(r"^- \[(.+)\]\((.+)\)$", first.read_text("utf-8"), re.MULTILINE) == titles
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_reference_page_is_current(page):
     """A page made from the code says what the code says; `make docs` mends it."""
