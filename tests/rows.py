@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.identity import AccessKey, Account
 from sordino.domain.job import (
+    AudioFormat,
+    Channels,
     Dnsmos,
     Job,
     JobState,
@@ -17,6 +20,7 @@ from sordino.domain.job import (
     Operation,
     Outcome,
     Output,
+    RateSpelling,
     SoundQuality,
 )
 from sordino.domain.ports import ReleasedJob
@@ -44,6 +48,16 @@ MEDIA_INFO = replace(
         dnsmos=Dnsmos(signal=3.5, background=4.1, overall=10 / 3),
     ),
     md5="5d41402abc4b2a76b9719d911017c592",
+)
+RICH_ORDER = NoiseReduction(
+    format=AudioFormat.M4A,
+    sample_rate=44100,
+    spelling=RateSpelling.TEMPLATE,
+    model="best",
+    strength=0,
+    channels=Channels.KEEP,
+    loudness=Decimal("-20.50"),
+    video=True,
 )
 DONE = Outcome(state=JobState.SUCCESS, media_info=MEDIA_INFO)
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
 
 import psycopg
 import pytest
@@ -16,6 +15,7 @@ from rows import (
     MEDIA_INFO,
     NOW,
     PLAIN_MEDIA_INFO,
+    RICH_ORDER,
     execute,
     found,
     job,
@@ -26,15 +26,12 @@ from rows import (
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain.job import (
     KEEP,
-    AudioFormat,
-    Channels,
     Job,
     JobState,
     NoiseReduction,
     Operation,
     Outcome,
     Output,
-    RateSpelling,
 )
 
 OLD_OPERATION = {
@@ -62,16 +59,7 @@ class TestJobs:
         rich = job(
             "rich",
             operation=Operation(
-                noise_reduction=NoiseReduction(
-                    format=AudioFormat.M4A,
-                    sample_rate=44100,
-                    spelling=RateSpelling.TEMPLATE,
-                    model="best",
-                    strength=0,
-                    channels=Channels.KEEP,
-                    loudness=Decimal("-20.50"),
-                    video=True,
-                ),
+                noise_reduction=RICH_ORDER,
                 output=Output(region="ap-beijing", bucket="other-1250000000", object="out/é\\😀.m4a"),
                 user_data="",
                 job_level=2,

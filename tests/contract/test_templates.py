@@ -4,32 +4,21 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from rows import BUCKET, LATER, NOW, add_bucket, execute, job, template
+from rows import BUCKET, LATER, NOW, RICH_ORDER, add_bucket, execute, job, template
 from rows import waiting_for_a_lock as blocked
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
-from sordino.domain.job import KEEP, AudioFormat, Channels, NoiseReduction, RateSpelling
+from sordino.domain.job import KEEP, NoiseReduction
 from sordino.domain.page import Page
 from sordino.domain.template import Template
 from sordino.errors import ServiceError
 from sordino.jobs.templates import Templates
 from sordino.wire.ids import new_template_id
 
-RICH = NoiseReduction(
-    format=AudioFormat.M4A,
-    sample_rate=44100,
-    spelling=RateSpelling.TEMPLATE,
-    model="best",
-    strength=0,
-    channels=Channels.KEEP,
-    loudness=Decimal("-20.50"),
-    video=True,
-)
 PLAIN = NoiseReduction()
 
 
@@ -49,7 +38,7 @@ async def refusal(call: Coroutine[Any, Any, object]) -> tuple[int, str]:
 class TestRows:
     """The repository."""
 
-    @pytest.mark.parametrize("order", [PLAIN, RICH, NoiseReduction(loudness=KEEP)], ids=["plain", "rich", "kept"])
+    @pytest.mark.parametrize("order", [PLAIN, RICH_ORDER, NoiseReduction(loudness=KEEP)], ids=["plain", "rich", "kept"])
     async def test_comes_back_equal(self, database: PostgresDatabase, order: NoiseReduction) -> None:
         """Every field survives, also of an order that is changed."""
         expected = template(name="模板-1*_", noise_reduction=order, updated_at=LATER)
@@ -81,7 +70,7 @@ class TestRows:
             assert await tx.templates.add(template("t2", name="T1"))
             assert await tx.templates.update(template("t2", name="t1")) is False
             assert await tx.templates.update(template("t3", name="t1")) is None
-            assert await tx.templates.update(template("t2", name="T1", noise_reduction=RICH))
+            assert await tx.templates.update(template("t2", name="T1", noise_reduction=RICH_ORDER))
 
     @pytest.mark.parametrize("first", ["add", "update"])
     @pytest.mark.parametrize("second", ["add", "update"])
@@ -148,8 +137,8 @@ class TestUseCases:
 
     async def test_a_life(self, templates: Templates) -> None:
         """Created, found, changed, found as changed, deleted, gone."""
-        made = await templates.create(BUCKET, "name", RICH)
-        assert (made.name, made.noise_reduction, made.bucket) == ("name", RICH, BUCKET)
+        made = await templates.create(BUCKET, "name", RICH_ORDER)
+        assert (made.name, made.noise_reduction, made.bucket) == ("name", RICH_ORDER, BUCKET)
         assert await templates.find(BUCKET, ["none", made.template_id]) == ([made], ["none"])
         changed = await templates.update(BUCKET, made.template_id, "other", PLAIN)
         assert changed == replace(made, name="other", noise_reduction=PLAIN, updated_at=changed.updated_at)

@@ -292,7 +292,7 @@ def signing() -> Iterator[Place]:
             SORDINO_WORKERS="1",
             SORDINO_CALLBACK_ALLOW="127.0.0.1",
             SORDINO_CALLBACK_SECRET=SECRET,
-            SORDINO_CALLBACK_TIMEOUT_SECONDS="1",
+            SORDINO_CALLBACK_TIMEOUT_SECONDS="3",
         )
         place = Place(running, f"signing-{running.root_key.appid}")
         place.client.create_bucket(Bucket=place.bucket)
@@ -313,19 +313,19 @@ def test_signature(signing: Place, receiver: Receiver) -> None:
 
 def test_slow_receiver(signing: Place, receiver: Receiver) -> None:
     """A receiver that takes too long has failed; others are told meanwhile."""
-    with receiving(Answer(seconds=3.0), Answer()) as slow:
+    with receiving(Answer(seconds=6.0), Answer()) as slow:
         job = signing.submit(CallBack=slow.url())
         slow.next()
         signing.submit(CallBack=receiver.url())
         receiver.next()
         delivery = signing.settled(job)
-    assert delivery["Attempt"][0]["Error"] == "no reply within 1 s"
+    assert delivery["Attempt"][0]["Error"] == "no reply within 3 s"
     assert delivery["Attempt"][-1]["Status"] == "200"
 
 
 def test_api_killed_during_a_try(signing: Place) -> None:
     """A delivery whose sender is killed, with the receiver's answer still to come, is made again by the next one."""
-    with receiving(Answer(seconds=0.9), Answer()) as receiver:
+    with receiving(Answer(seconds=2.7), Answer()) as receiver:
         job = signing.submit(CallBack=receiver.url())
         first = receiver.next()
         kill_api(signing.server)

@@ -74,7 +74,10 @@ def test_a_queue_with_a_callback():
         (body(State=""), ["Request.State", "missing", "Active, Paused"]),
         (body(State="active"), ["Request.State", "'active'", "Active, Paused"]),
         (body(NotifyConfig={"State": "On"}), ["Request.NotifyConfig.Event", "missing"]),
-        (b"<Request><Name>n</Name><State>Active</State></Request>", ["Request.NotifyConfig is missing; it may be empty"]),
+        (
+            b"<Request><Name>n</Name><State>Active</State></Request>",
+            ["Request.NotifyConfig is missing; it may be empty"],
+        ),
     ],
 )
 def test_refused_queues(written, names):
