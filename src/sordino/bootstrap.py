@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -12,17 +12,21 @@ import procrastinate
 from sordino import denoisers
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
+from sordino.adapters.embedded_callback import EmbeddedSender
 from sordino.adapters.media import ProcessMedia
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.migrate import migrate
+from sordino.adapters.senders import RoutedSender
 from sordino.adapters.takeover import Takeover
 from sordino.adapters.tasks import MEDIA_QUEUE, EngineTasks, engine, run_job
 from sordino.adapters.worker import EngineWorker
 from sordino.api.app import Application
 from sordino.api.call import Services
+from sordino.api.cmq import MessageService
 from sordino.domain.callback_url import Allowed
 from sordino.domain.identity import AccessKey
-from sordino.domain.ports import Blobs
+from sordino.domain.mq_driver import AmqpDriver, CmqDriver, EmbeddedDriver, MqDriver, NoDriver
+from sordino.domain.ports import Blobs, Sender
 from sordino.jobs.callbacks import JobCallbacks
 from sordino.jobs.manage import ManageJobs
 from sordino.jobs.notify import Notify
@@ -34,11 +38,21 @@ from sordino.jobs.templates import Templates
 from sordino.settings import Settings
 from sordino.storage.accounts import ensure_root
 from sordino.storage.bindings import Bindings
+from sordino.messages.arrivals import Arrivals
+from sordino.messages.queues import MessageQueues
+from sordino.messages.topics import MessageTopics
 from sordino.storage.buckets import BucketStore
 from sordino.storage.objects import ObjectStore
 from sordino.storage.sweep import Sweep
 from sordino.wire.callbacks import render_callback
-from sordino.wire.ids import new_job_id, new_queue_id, new_template_id
+from sordino.wire.ids import (
+    new_job_id,
+    new_message_queue_id,
+    new_queue_id,
+    new_subscription_id,
+    new_template_id,
+    new_topic_id,
+)
 
 # One for the job, one for each of heartbeat, takeover, sweep and release; they need one only now and then.
 WORKER_CONNECTIONS = 5
@@ -146,7 +160,9 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
     async with (
         open_foundation(settings) as base,
         _releasing(_releaser(settings, base.database)) as releaser,
-        _notifying(_notify(settings, base.database)) as notify,
+        _open_messages(settings, base.database) as messages,
+        _open_sender(settings, base.database, messages) as sender,
+        _notifying(_notify(settings, base.database, sender)) as notify,
     ):
         yield Application(
             Services(
@@ -193,15 +209,15 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
         )
 
 
-def _notify(settings: Settings, database: PostgresDatabase) -> Notify:
-    from sordino.adapters.http_callback import HttpCallbacks  # noqa: PLC0415 - workers send none
+def _mq_regions(settings: Settings) -> tuple[str, ...]:
+    """The regions that have a message queue."""
+    return tuple(region for region, driver in settings.mq_drivers.items() if driver != NoDriver())
 
     secret = settings.callback_secret.get_secret_value() if settings.callback_secret else None
-    allowed = Allowed.parse(settings.callback_allow)
     return Notify(
         database=database,
         clock=SystemClock(),
-        callbacks=HttpCallbacks(timeout=settings.callback_timeout_seconds, allowed=allowed),
+        sender=sender,
         render=partial(render_callback, secret=secret),
         timeout=settings.callback_timeout_seconds,
         retry_for=timedelta(seconds=settings.callback_retry_seconds),
@@ -219,8 +235,10 @@ async def _notifying(notify: Notify) -> AsyncIterator[Notify]:
         await asyncio.wait([task])
 
 
+                    mq_regions=_mq_regions(settings),
 @asynccontextmanager
 async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
+                messages=messages,
     """The working half."""
     clock = SystemClock()
     media = ProcessMedia(
@@ -228,6 +246,70 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
         max_seconds=settings.max_input_seconds,
         memory_bytes=settings.media_memory_bytes,
         cpu_seconds=settings.media_cpu_seconds,
+
+@asynccontextmanager
+async def _open_messages(settings: Settings, database: PostgresDatabase) -> AsyncIterator[MessageService | None]:
+    """Message queues of our own, and the loop that looks for messages; None when no region has one."""
+    if EmbeddedDriver() not in settings.mq_drivers.values():
+        yield None
+        return
+    clock = SystemClock()
+    arrivals = Arrivals(database=database, clock=clock)
+    queues = MessageQueues(database=database, clock=clock, new_id=new_message_queue_id, arrivals=arrivals)
+    topics = MessageTopics(
+        database=database,
+        clock=clock,
+        new_id=new_topic_id,
+        new_subscription_id=new_subscription_id,
+        queues=queues,
+    )
+    task = asyncio.create_task(arrivals.run())
+    try:
+        yield MessageService(queues=queues, topics=topics)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def _open_sender(
+    settings: Settings, database: PostgresDatabase, messages: MessageService | None
+) -> AsyncIterator[Sender]:
+    """The ways to URLs and to the message queue of each region; regions of one and the same share theirs."""
+    from sordino.adapters.http_callback import HttpSender  # noqa: PLC0415 - workers send none
+
+    seconds = settings.callback_timeout_seconds
+    async with AsyncExitStack() as stack:
+        made: dict[MqDriver, Sender] = {}
+        for driver in settings.mq_drivers.values():
+            if driver not in made and (sender := _mq_sender(driver, seconds, database, messages)) is not None:
+                made[driver] = await stack.enter_async_context(sender)
+        yield RoutedSender(
+            urls=HttpSender(timeout=seconds, allowed=Allowed.parse(settings.callback_allow)),
+            regions={region: made[driver] for region, driver in settings.mq_drivers.items() if driver in made},
+        )
+
+
+def _mq_sender(
+    driver: MqDriver, seconds: float, database: PostgresDatabase, messages: MessageService | None
+) -> AbstractAsyncContextManager[Sender] | None:
+    """The way to a message queue; None where there is none."""
+    match driver:
+        case AmqpDriver(url=url):
+            from sordino.adapters.amqp_callback import AmqpSender  # noqa: PLC0415 - a quarter of a second
+
+            return AmqpSender(url, seconds)
+        case CmqDriver():
+            from sordino.adapters.cmq_callback import CmqSender  # noqa: PLC0415 - as above
+
+            return CmqSender(driver, seconds)
+        case EmbeddedDriver() if messages is not None:
+            return nullcontext(EmbeddedSender(database=database, queues=messages.queues, topics=messages.topics))
+        case _:
+            return None
+
+
+def _notify(settings: Settings, database: PostgresDatabase, sender: Sender) -> Notify:
         wall_seconds=settings.job_wall_seconds,
     )
     media.warm()

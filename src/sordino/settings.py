@@ -12,12 +12,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sordino.audio.order import DEFAULT_DENOISER
 from sordino.denoisers import names
 from sordino.domain.bucket import split_bucket
+from sordino.domain.callback import MQ_REGIONS
 from sordino.domain.callback_url import Allowed
+from sordino.domain.mq_driver import MqDriver, parse_driver
 from sordino.domain.queue import MAX_LIMIT
 
 PREFIX: Final = "SORDINO_"
 
-SECRETS: Final = frozenset({"database_url", "blobs_url", "callback_secret"})
+SECRETS: Final = frozenset({"database_url", "blobs_url", "callback_secret", "mq", *(f"mq_{it}" for it in MQ_REGIONS)})
 """Settings that may hold a password: no message shows their value."""
 
 BEATS_OF_SILENCE: Final = 3
@@ -159,6 +161,15 @@ class Settings(BaseSettings):
     model_dir: Path | None = Field(
         None, description="Directory with the model archives, in place of the ones the installed wheels carry."
     )
+    mq: SecretStr = Field(
+        SecretStr("embedded"),
+        description="Message queue of callbacks of type TDMQ, for every region that has none of its own: `embedded` (in our database, read through the CMQ API), RabbitMQ as `amqp://user:password@host:5672/vhost` or `amqps://...`, a CMQ service as `cmq:https://SecretId:SecretKey@host`, or `off`.",
+    )
+    mq_sh: SecretStr | None = Field(None, description="Message queue of `MqRegion` sh. Empty: that of `SORDINO_MQ`.")
+    mq_bj: SecretStr | None = Field(None, description="Message queue of `MqRegion` bj. Empty: that of `SORDINO_MQ`.")
+    mq_gz: SecretStr | None = Field(None, description="Message queue of `MqRegion` gz. Empty: that of `SORDINO_MQ`.")
+    mq_cd: SecretStr | None = Field(None, description="Message queue of `MqRegion` cd. Empty: that of `SORDINO_MQ`.")
+    mq_hk: SecretStr | None = Field(None, description="Message queue of `MqRegion` hk. Empty: that of `SORDINO_MQ`.")
     cache_dir: Path | None = Field(
         None, description="Where prepared models are kept. Empty: the user's cache directory."
     )
@@ -235,6 +246,13 @@ class Settings(BaseSettings):
     def blobs(self) -> str:
         """The blob store's URL, with the default filled in."""
         return self.blobs_url or (self.data.absolute() / "blobs").as_uri()
+    @field_validator("mq", *(f"mq_{region}" for region in MQ_REGIONS))
+    @classmethod
+    def _is_a_message_queue(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_driver(value.get_secret_value())
+        return value
+
 
     @property
     def tls_files(self) -> tuple[Path, Path]:
@@ -247,6 +265,12 @@ class Settings(BaseSettings):
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:
     """The names in an environment that look like settings and are none, sorted: misspelt, or of another version."""
+    @property
+    def mq_drivers(self) -> dict[str, MqDriver]:
+        """The message queue of each region."""
+        own = {region: getattr(self, f"mq_{region}") for region in MQ_REGIONS}
+        return {region: parse_driver((value or self.mq).get_secret_value()) for region, value in own.items()}
+
     known = _ROOT_KEY | {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     return sorted(
         name

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from rows import BUCKET, NOW, execute, job
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.deliveries import KEPT_ATTEMPTS, SHOWN_DELIVERIES
-from sordino.domain.callback import CallbackFormat, JobCallback
+from sordino.domain.callback import CallbackFormat, CallbackTarget, JobCallback
 from sordino.domain.delivery import Attempt, DeliveryState, DueDelivery, LoggedDelivery, Receipt
 from sordino.domain.job import JobState
 
@@ -25,7 +25,7 @@ async def add(database: PostgresDatabase, *urls: str, at: datetime = NOW, job_id
                 job(job_id, state=JobState.FAILED, ended_at=NOW, code="ResourceNotFound", callback=callback)
             )
         for url in urls:
-            await tx.deliveries.add(job_id, url, CallbackFormat.JSON, at)
+            await tx.deliveries.add(job_id, CallbackTarget(url=url, format=CallbackFormat.JSON), at)
 
 
 async def take(
@@ -60,7 +60,7 @@ async def test_life(database: PostgresDatabase) -> None:
     await add(database, URL)
     (first,) = await take(database)
     assert (first.job.job_id, first.job.callback) == ("j1", JobCallback(url=URL))
-    assert (first.delivery.url, first.delivery.format, first.delivery.attempts) == (URL, CallbackFormat.JSON, 1)
+    assert (first.delivery.target.url, first.delivery.target.format, first.delivery.attempts) == (URL, CallbackFormat.JSON, 1)
     later = NOW + timedelta(seconds=60)
     assert await settle(database, first, Receipt(status=503), next_at=later)
     assert await take(database, later - timedelta(microseconds=1)) == []
@@ -126,7 +126,7 @@ async def test_order_and_limit(database: PostgresDatabase) -> None:
     for seconds, host in ((3, "a"), (1, "a"), (2, "a"), (5, "b"), (6, "b"), (4, "c")):
         await add(database, f"http://{host}.example/{seconds}", at=NOW + timedelta(seconds=seconds))
     taken = [await take(database, NOW + timedelta(seconds=9), limit=2) for _ in range(3)]
-    assert [sorted(due.delivery.url[-1] for due in batch) for batch in taken] == [["1", "4"], ["2", "5"], ["3", "6"]]
+    assert [sorted(due.delivery.target.url[-1] for due in batch) for batch in taken] == [["1", "4"], ["2", "5"], ["3", "6"]]
 
 
 async def test_first_tries_go_first(database: PostgresDatabase) -> None:
@@ -136,14 +136,14 @@ async def test_first_tries_go_first(database: PostgresDatabase) -> None:
         await settle(database, due)
     await add(database, "http://fine.example/", at=NOW + timedelta(seconds=5))
     (taken,) = await take(database, NOW + timedelta(seconds=9), limit=1)
-    assert taken.delivery.url == "http://fine.example/"
+    assert taken.delivery.target.url == "http://fine.example/"
 
 
 async def test_hosts(database: PostgresDatabase) -> None:
     """To one host no more tries are under way than may be, whatever its port and spelling; others are not held up."""
     await add(database, *(f"http://DEAD.example:{8000 + number}/" for number in range(9)), "http://fine.example/")
     taken = await take(database, per_host=2)
-    dead = [due for due in taken if "DEAD" in due.delivery.url]
+    dead = [due for due in taken if "DEAD" in due.delivery.target.url]
     assert (len(taken), len(dead)) == (3, 2)
     assert await take(database, per_host=2) == []
     for due in (due for due in taken if due is not dead[1]):
@@ -168,9 +168,9 @@ async def test_log_of_many_deliveries(database: PostgresDatabase) -> None:
     """It shows the latest deliveries of the job, the last one first, and no other job's."""
     await add(database, *(f"http://hooks.example/{number}" for number in range(SHOWN_DELIVERIES + 3)))
     await add(database, URL, job_id="j2")
-    urls = [logged.delivery.url for logged in await log(database)]
+    urls = [logged.delivery.target.url for logged in await log(database)]
     assert urls == [f"http://hooks.example/{number}" for number in range(SHOWN_DELIVERIES + 2, 2, -1)]
-    assert [logged.delivery.url for logged in await log(database, "j2")] == [URL]
+    assert [logged.delivery.target.url for logged in await log(database, "j2")] == [URL]
     assert await log(database, "j3") == []
 
 
@@ -189,6 +189,6 @@ async def test_rollback(database: PostgresDatabase) -> None:
     await add(database)
     with suppress(ZeroDivisionError):
         async with database.transaction() as tx:
-            await tx.deliveries.add("j1", URL, CallbackFormat.XML, NOW)
+            await tx.deliveries.add("j1", CallbackTarget(url=URL), NOW)
             raise ZeroDivisionError
     assert await take(database) == []

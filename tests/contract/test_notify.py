@@ -15,6 +15,7 @@ from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransac
 from sordino.domain.callback import (
     CallbackEvent,
     CallbackFormat,
+    CallbackTarget,
     CallbackType,
     JobCallback,
     MqMode,
@@ -105,12 +106,12 @@ def world(database: PostgresDatabase) -> World:
     notify = Notify(
         database=database,
         clock=clock,
-        callbacks=receivers,
+        sender=receivers,
         render=partial(render_callback, secret="s3cret"),
         timeout=5.0,
         retry_for=SPAN,
     )
-    callbacks = JobCallbacks(database=database, clock=clock, allowed=Allowed(), poke=notify.poke)
+    callbacks = JobCallbacks(database=database, clock=clock, allowed=Allowed(), mq_regions=("sh",), poke=notify.poke)
     return World(database, clock, receivers, notify, callbacks)
 
 
@@ -209,7 +210,7 @@ async def test_slow_host(world: World) -> None:
     gate = asyncio.Event()
 
     async def slow(callback: Callback) -> Receipt:
-        if "slow" in callback.url:
+        if "slow" in (callback.target.url or ""):
             await gate.wait()
         return Receipt(status=200)
 
@@ -218,7 +219,7 @@ async def test_slow_host(world: World) -> None:
         await world.end(f"slow{number}", JobCallback(url="http://slow.example/"))
     await world.end("quick", JobCallback(url="http://quick.example/"))
     assert await world.notify.begin_due() == PER_HOST + 1
-    while not any("quick" in callback.url for callback in world.receivers.got):
+    while not any("quick" in (callback.target.url or "") for callback in world.receivers.got):
         await asyncio.sleep(0.01)
     assert await world.notify.begin_due() == 0
     gate.set()
@@ -345,7 +346,6 @@ async def notifying(tx: PostgresTransaction, **changes: object) -> None:
         (JobCallback(muted=True), {}, None),
         (JobCallback(), {"on": False}, None),
         (JobCallback(), {"events": (CallbackEvent.WORKFLOW_FINISH,)}, None),
-        (JobCallback(type=CallbackType.TDMQ, mq=MqTarget(region="sh", mode=MqMode.QUEUE, name="q")), {}, None),
     ],
 )
 async def test_queue(world: World, callback: JobCallback, changes: dict[str, object], url: str | None) -> None:
@@ -353,7 +353,21 @@ async def test_queue(world: World, callback: JobCallback, changes: dict[str, obj
     async with world.database.transaction() as tx:
         await notifying(tx, **changes)
     assert await world.end(callback=callback) == (url is not None)
-    assert [logged.delivery.url for logged in await world.log()] == ([] if url is None else [url])
+    assert [logged.delivery.target.url for logged in await world.log()] == ([] if url is None else [url])
+
+
+async def test_message_queue(world: World) -> None:
+    """A callback to a message queue waits, is tried and is logged as one to a URL is."""
+    mq = MqTarget(region="sh", mode=MqMode.TOPIC, name="ends")
+    world.receivers.act = refuse
+    assert await world.end(callback=JobCallback(type=CallbackType.TDMQ, mq=mq))
+    assert await world.round() == 1
+    (sent,) = world.receivers.got
+    (logged,) = await world.log()
+    assert logged.delivery.target == sent.target == CallbackTarget(mq=mq)
+    assert (sent.delivery_id, sent.job_id) == (logged.delivery.delivery_id, "j1")
+    assert (sent.state, sent.account) == ("Success", "1250000000")
+    assert (logged.delivery.state, logged.attempts[0].status) == (DeliveryState.WAITING, 500)
 
 
 async def test_again(world: World) -> None:
@@ -399,3 +413,31 @@ def test_check(world: World) -> None:
     with pytest.raises(ServiceError, match=r"Request\.CallBack: the URL leads to 10\.0\.0\.1") as refusal:
         world.callbacks.check("http://10.0.0.1/", "Request.CallBack")
     assert (refusal.value.status, refusal.value.code) == (400, "InvalidArgument")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (MqTarget(region="gz", mode=MqMode.QUEUE, name="q"), ["MqRegion", "gz", "one of sh, or a callback of type Url"]),
+        (MqTarget(region="sh", mode=MqMode.QUEUE, name="amq.topic"), ["MqName", "amq."]),
+    ],
+)
+def test_refused_message_queues(world: World, target: MqTarget, words: list[str]) -> None:
+    """A message queue that is not there for us is refused in a job that would use it, and in a queue that does."""
+    notify = NotifyConfig(on=True, type=CallbackType.TDMQ, mq=target)
+    checks = world.callbacks
+    for refused in (lambda: checks.check_job(JobCallback(mq=target)), lambda: checks.check_notify(notify)):
+        with pytest.raises(ServiceError) as refusal:
+            refused()
+        assert refusal.value.code == "InvalidArgument"
+        assert all(word in refusal.value.message for word in words)
+    checks.check_job(JobCallback(mq=target, muted=True))
+    checks.check_job(JobCallback(mq=target, type=CallbackType.URL))
+    checks.check_notify(replace(notify, on=False))
+
+
+def test_no_message_queue_at_all(world: World) -> None:
+    """Where no region has a message queue, the refusal leaves URLs."""
+    target = MqTarget(region="sh", mode=MqMode.QUEUE, name="q")
+    with pytest.raises(ServiceError, match="for sh; use a callback of type Url"):
+        replace(world.callbacks, mq_regions=()).check_job(JobCallback(mq=target))

@@ -462,7 +462,7 @@ async def check_told_once(world: World, job: Job) -> None:
     async with world.database.transaction() as tx:
         told = [logged.delivery for logged in await tx.deliveries.of_job(job.job_id)]
     assert ended.state.terminal
-    assert [(delivery.url, delivery.created_at) for delivery in told] == [(CALLBACK.url, ended.ended_at)]
+    assert [(delivery.target.url, delivery.created_at) for delivery in told] == [(CALLBACK.url, ended.ended_at)]
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,24 @@ import pytest
 import trustme
 
 from receiver import Answer, receiving
-from sordino.adapters.http_callback import MAX_REPLY_BYTES, HttpCallbacks
+from sordino.adapters.http_callback import MAX_REPLY_BYTES, HttpSender
 from sordino.domain.addresses import Address
+from sordino.domain.callback import CallbackTarget
 from sordino.domain.callback_url import Allowed
 from sordino.domain.delivery import Callback, Receipt
 from sordino.domain.ports import CallbackFailedError
 from support import free_port
 
 HERE = Allowed.parse("127.0.0.0/8")
-CALLBACK = Callback(url="", headers=(("Content-Type", "application/json"), ("x-sordino-attempt", "1")), body=b"{}")
+CALLBACK = Callback(
+    target=CallbackTarget(url=""),
+    delivery_id="d1",
+    job_id="j1",
+    state="Success",
+    account="1250000000",
+    headers=(("Content-Type", "application/json"), ("x-sordino-attempt", "1")),
+    body=b"{}",
+)
 
 
 class Names:
@@ -36,14 +45,19 @@ class Names:
         return [ip_address(text) for text in found]
 
 
-def sender(**options: object) -> HttpCallbacks:
+def sender(**options: object) -> HttpSender:
     """A sender that may call this machine."""
-    return HttpCallbacks(**({"timeout": 3.0, "allowed": HERE} | options))
+    return HttpSender(**({"timeout": 3.0, "allowed": HERE} | options))
+
+
+def to(url: str) -> Callback:
+    """``CALLBACK`` for a URL."""
+    return replace(CALLBACK, target=CallbackTarget(url=url))
 
 
 async def send(url: str, **options: object) -> Receipt:
     """Send ``CALLBACK`` there."""
-    return await sender(**options).send(replace(CALLBACK, url=url))
+    return await sender(**options).send(to(url))
 
 
 async def test_request() -> None:
@@ -134,7 +148,7 @@ async def test_rebinding() -> None:
     names = Names(["127.0.0.1"], ["10.0.0.1"])
     with receiving() as receiver:
         callbacks = sender(resolve=names)
-        callback = replace(CALLBACK, url=receiver.url(host="hooks.example"))
+        callback = to(receiver.url(host="hooks.example"))
         assert (await callbacks.send(callback)).accepted
         with pytest.raises(CallbackFailedError, match=r"10\.0\.0\.1"):
             await callbacks.send(callback)
@@ -284,6 +298,6 @@ async def test_many_at_once() -> None:
     """A sender serves many tries at the same time."""
     with receiving(Answer(seconds=0.5)) as receiver:
         callbacks = sender(timeout=20.0)
-        receipts = await asyncio.gather(*(callbacks.send(replace(CALLBACK, url=receiver.url())) for _ in range(8)))
+        receipts = await asyncio.gather(*(callbacks.send(to(receiver.url())) for _ in range(8)))
         assert all(receipt.accepted for receipt in receipts)
         assert receiver.most_at_once > 1

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sordino.domain.callback import CallbackFormat
+from sordino.domain.callback import CallbackFormat, CallbackTarget
 from sordino.domain.delivery import Attempt, Delivery, DeliveryState, LoggedDelivery
 from sordino.domain.job import Job, JobState, MediaInfo, NoiseReduction, Operation, Output, TemplateRef
 from sordino.version import __version__
@@ -35,7 +35,10 @@ JOB = Job(
     attempt=1,
 )
 DELIVERY = Delivery(
-    delivery_id="d1", job_id=JOB.job_id, url="http://hooks.example/", format=CallbackFormat.JSON, created_at=NOW
+    delivery_id="d1",
+    job_id=JOB.job_id,
+    target=CallbackTarget(url="http://hooks.example/", format=CallbackFormat.JSON),
+    created_at=NOW,
 )
 DOCUMENTED = {
     "EventName": "TaskFinish",
@@ -147,14 +150,16 @@ def test_template() -> None:
 )
 def test_headers(form: CallbackFormat, kind: str) -> None:
     """They tell the format, the delivery and the try; nothing is signed without a key."""
-    callback = render_callback(JOB, replace(DELIVERY, format=form, attempts=3), NOW)
+    callback = render_callback(JOB, replace(DELIVERY, target=replace(DELIVERY.target, format=form), attempts=3), NOW)
     assert dict(callback.headers) == {
         "Content-Type": kind,
         "User-Agent": f"Sordino/{__version__}",
         "x-sordino-delivery": "d1",
         "x-sordino-attempt": "3",
     }
-    assert (callback.url, callback.body) == (DELIVERY.url, render_body(JOB, form))
+    assert (callback.target.url, callback.body) == (DELIVERY.target.url, render_body(JOB, form))
+    assert (callback.delivery_id, callback.job_id, callback.state) == ("d1", JOB.job_id, "Success")
+    assert callback.account == "1250000000"
 
 
 def test_signature() -> None:

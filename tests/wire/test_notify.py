@@ -82,7 +82,6 @@ def test_callbacks_of_jobs(elements, found):
         ({"CallBackMqConfig": MQ | {"MqName": ""}}, ["Request.CallBackMqConfig.MqName", "missing"]),
         ({"CallBackMqConfig": MQ | {"MqName": "a b"}}, ["Request.CallBackMqConfig.MqName", "'a b'"]),
         ({"CallBackMqConfig": {"MqMode": "Queue"}}, ["Request.CallBackMqConfig.MqRegion", "missing"]),
-        ({"CallBackType": "TDMQ", "CallBackMqConfig": MQ}, ["No message queue", "MqRegion sh", "Url"]),
         (
             {"CallBackType": "TDMQ", "CallBackMqConfig": MQ, "CallBackFormat": "YAML"},
             ["Request.CallBackFormat"],
@@ -90,7 +89,7 @@ def test_callbacks_of_jobs(elements, found):
     ],
 )
 def test_refused_callbacks_of_jobs(elements, names):
-    """Each refusal names the element and what is legal there; message queues come last, after all mistakes."""
+    """Each refusal names the element and what is legal there."""
     code, message = refusal(job, elements)
     assert code == "InvalidArgument"
     assert all(name in message for name in names)
@@ -170,13 +169,12 @@ def test_refused_callbacks_of_queues(elements, names):
     assert all(name in message for name in names)
 
 
-def test_a_queue_without_a_message_queue():
-    """A queue cannot tell a message queue: none is configured, and the refusal says what to use."""
-    code, message = refusal(queue, ON | {"Type": "TDMQ"} | MQ)
-    assert (code, message) == (
-        "InvalidArgument",
-        "No message queue is configured for MqRegion sh; use a callback of type Url.",
-    )
+def test_message_queues():
+    """A job and a queue may name a message queue of the same region, mode and name."""
+    target = MqTarget(region="sh", mode=MqMode.TOPIC, name="ended")
+    assert job(CallBackType="TDMQ", CallBackMqConfig=MQ).mq == target
+    found = queue(**(ON | {"Type": "TDMQ"} | MQ))
+    assert (found.on, found.type, found.mq) == (True, CallbackType.TDMQ, target)
 
 
 @pytest.mark.parametrize(

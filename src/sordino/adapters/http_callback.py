@@ -61,8 +61,8 @@ class SystemResolver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpCallbacks:
-    """``ports.Callbacks`` over HTTP/1.1.
+class HttpSender:
+    """``ports.Sender`` over HTTP/1.1, for URLs.
 
     Attributes:
         timeout: seconds for everything: DNS, connecting, sending, and the reply's head.
@@ -82,7 +82,7 @@ class HttpCallbacks:
             CallbackFailedError: there was no reply in time, or the receiver may not be called.
         """
         try:
-            url = parse_callback_url(callback.url, self.allowed)
+            url = parse_callback_url(callback.target.url or "", self.allowed)
             async with asyncio.timeout(self.timeout) as limit:
                 return await self._exchange(url, callback, limit)
         except CallbackUrlError as error:

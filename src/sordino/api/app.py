@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from sordino import errors
-from sordino.api import health
+from sordino.api import cmq, health
 from sordino.api.auth import sign_in
 from sordino.api.call import Call, Services, xml
 from sordino.api.object_headers import refuse_repeated
@@ -37,6 +37,11 @@ class Application:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+
+    def stop(self) -> None:
+        """Send those away who wait for messages: the server stops."""
+        if self._services.messages is not None:
+            self._services.messages.queues.arrivals.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event of ASGI 3; only HTTP is spoken."""
@@ -98,6 +103,12 @@ class _Exchange:
         self._service = address.service
         if answer := await health.answer(address, self._services.database):
             return answer
+        messages = self._services.messages
+        if messages is not None and cmq.is_call(address, request):
+            services = self._services
+            return await cmq.answer(
+                request, address, messages, database=services.database, clock=services.clock, request_id=self._id
+            )
         return await self._call(address)
 
     async def _call(self, address: Address) -> Response:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from sordino import errors
 from sordino.api.body import document
+from sordino.api.cmq import MessageService
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import AccessKey
 from sordino.domain.ports import Clock, Database
@@ -26,7 +27,10 @@ from sordino.wire.query import Query
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The use cases that handlers call, and ``models``, the names of the engines that a job may choose from."""
+    """The use cases that handlers call, and ``models``, the names of the engines that a job may choose from.
+
+    ``messages`` is None when no region's message queue is our own.
+    """
 
     settings: Settings
     models: tuple[str, ...]
@@ -40,6 +44,7 @@ class Services:
     templates: Templates
     bindings: Bindings
     callbacks: JobCallbacks
+    messages: MessageService | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

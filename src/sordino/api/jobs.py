@@ -18,7 +18,7 @@ async def create_job(call: Call) -> Response:
     """``POST /jobs``."""
     bucket = call.bucket()
     request = parse_job(await call.document(), call.services.models)
-    call.services.callbacks.check(request.callback.url, "Request.CallBack")
+    call.services.callbacks.check_job(request.callback)
     return xml(render_jobs(await call.services.submit(bucket, request)))
 
 

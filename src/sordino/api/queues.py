@@ -53,7 +53,7 @@ async def delete_queue(call: Call) -> Response:
 async def _settings(call: Call) -> QueueSettings:
     """The body, whose callback must be one that can be called."""
     settings = parse_queue(await call.document())
-    call.services.callbacks.check(settings.notify.url, "Request.NotifyConfig.Url")
+    call.services.callbacks.check_notify(settings.notify)
     return settings
 
 

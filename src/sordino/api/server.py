@@ -4,8 +4,8 @@ import asyncio
 import socket
 
 import uvicorn
-from starlette.types import ASGIApp
 
+from sordino.api.app import Application
 from sordino.api.protocol import Protocol, State
 from sordino.api.tunnel import FAREWELL_SECONDS, HANDSHAKE_SECONDS, Tls
 
@@ -16,7 +16,9 @@ REFRESH_SECONDS = 10
 class Server(uvicorn.Server):
     """uvicorn's server, which listens on the port of TLS as well: connections, limits and the stop are common."""
 
-    def __init__(self, application: ASGIApp, tls: Tls | None = None, encrypted: socket.socket | None = None) -> None:
+    def __init__(
+        self, application: Application, tls: Tls | None = None, encrypted: socket.socket | None = None
+    ) -> None:
         """Prepare; ``serve(sockets=[plain])`` runs it.
 
         Args:
@@ -26,6 +28,7 @@ class Server(uvicorn.Server):
         """
         super().__init__(_config(application, tls))
         self.server_state = State(tls)
+        self._application = application
         self._tls = tls
         self._encrypted = encrypted
 
@@ -43,8 +46,13 @@ class Server(uvicorn.Server):
             )
             self.servers.append(listening)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; who waits for a message would hold it up."""
+        self._application.stop()
+        await super().shutdown(sockets)
 
-def _config(application: ASGIApp, tls: Tls | None) -> uvicorn.Config:
+
+def _config(application: Application, tls: Tls | None) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         http=Protocol,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 MQ_REGIONS = ("sh", "bj", "gz", "cd", "hk")
 
@@ -94,6 +95,11 @@ class CallbackTarget:
     format: CallbackFormat = CallbackFormat.XML
     url: str | None = None
     mq: MqTarget | None = None
+
+    @property
+    def host(self) -> str:
+        """Whose slowness holds up what else goes there: the URL's host, or a region's message queue."""
+        return f"tdmq:{self.mq.region}" if self.mq else urlsplit(self.url or "").hostname or ""
 
 
 def resolve(job: JobCallback, queue: NotifyConfig | None) -> CallbackTarget | None:

@@ -1,10 +1,10 @@
-"""Deliveries: the end of a job on its way to a URL, and every try at it."""
+"""Deliveries: the end of a job on its way to a URL or a message queue, and every try at it."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sordino.domain.callback import CallbackFormat
+from sordino.domain.callback import CallbackTarget
 from sordino.domain.job import Job
 
 
@@ -18,7 +18,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """The end of one job, for one URL.
+    """The end of one job, for one receiver.
 
     Attributes:
         created_at: when the job ended, or when it was asked to be told again.
@@ -28,8 +28,7 @@ class Delivery:
 
     delivery_id: str
     job_id: str
-    url: str
-    format: CallbackFormat
+    target: CallbackTarget
     created_at: datetime
     state: DeliveryState = DeliveryState.WAITING
     next_at: datetime | None = None
@@ -43,7 +42,7 @@ class Attempt:
     Attributes:
         number: from 1.
         at: when it began.
-        status: of the HTTP reply.
+        status: of the HTTP reply; that of ``CONFIRMED`` from a message queue.
         error: why there was none.
         milliseconds: how long it took.
     """
@@ -73,13 +72,21 @@ class LoggedDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callback:
-    """A request to send.
+    """What one try sends.
 
     Attributes:
-        headers: all but those that say where it goes and how long it is.
+        delivery_id: the same in all tries.
+        job_id: of the job that has ended.
+        state: how it has ended.
+        account: APPID of the job's bucket.
+        headers: of HTTP, all but those that say where it goes and how long it is.
     """
 
-    url: str
+    target: CallbackTarget
+    delivery_id: str
+    job_id: str
+    state: str
+    account: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
@@ -100,3 +107,7 @@ class Receipt:
     def accepted(self) -> bool:
         """Whether the receiver has it now."""
         return 200 <= self.status < 300
+
+
+CONFIRMED = Receipt(status=200)
+"""What a message queue answers that has the message now."""

@@ -3,17 +3,19 @@
 Every port has its adapters in ``sordino.adapters`` and one contract suite in tests/contract.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
 from sordino.domain.bucket import Bucket, Listing, StoredObject
-from sordino.domain.callback import CallbackFormat
+from sordino.domain.callback import CallbackTarget
 from sordino.domain.delivery import Callback, Delivery, DeliveryState, DueDelivery, LoggedDelivery, Receipt
 from sordino.domain.identity import AccessKey
 from sordino.domain.job import Job, JobCursor, JobFilter, MediaInfo, NoiseReduction, Order, Outcome
+from sordino.domain.message import Found, Message, MessageQueue, QueueCounts, Search, Subscription, Topic
+from sordino.domain.message import Receipt as MessageReceipt
 from sordino.domain.page import Page, Paged
 from sordino.domain.queue import Queue, QueueState
 from sordino.domain.release import Candidate, EngineLoad
@@ -281,10 +283,10 @@ class Jobs(Protocol):
 
 
 class Deliveries(Protocol):
-    """Ends of jobs on their way to URLs."""
+    """Ends of jobs on their way to URLs and message queues."""
 
-    async def add(self, job_id: str, url: str, form: CallbackFormat, at: datetime) -> None:
-        """Have the end of a job told, from ``at`` on; ``url`` is http or https and has a host."""
+    async def add(self, job_id: str, target: CallbackTarget, at: datetime) -> None:
+        """Have the end of a job told, from ``at`` on; a URL is http or https and has a host."""
         ...
 
     async def take(self, at: datetime, *, until: datetime, limit: int, per_host: int) -> Sequence[DueDelivery]:
@@ -322,6 +324,106 @@ class Deliveries(Protocol):
 
     async def of_job(self, job_id: str) -> Sequence[LoggedDelivery]:
         """The latest deliveries of a job, the last one first, each with its latest tries."""
+        ...
+
+
+class MessageQueues(Protocol):
+    """Message queues of our own, and their messages."""
+
+    async def add(self, queue: MessageQueue) -> bool:
+        """Create a queue; False when the account has one of that name."""
+        ...
+
+    async def find(self, account: str, name: str) -> MessageQueue | None:
+        """The account's queue of that name, or None."""
+        ...
+
+    async def held(self, queue_ids: Sequence[str]) -> Sequence[MessageQueue]:
+        """The queues of these ids that are there; none of them ends before this transaction does."""
+        ...
+
+    async def page(self, account: str, search: Search) -> Found[MessageQueue]:
+        """A page of the account's queues, by name."""
+        ...
+
+    async def put(self, queue: MessageQueue) -> None:
+        """Write the attributes of a queue and its time of update."""
+        ...
+
+    async def remove(self, account: str, name: str) -> bool:
+        """Delete a queue with its messages and subscriptions; False when there is none."""
+        ...
+
+    async def number(self, queue_id: str, limit: int) -> int:
+        """How many messages the queue holds; ``limit`` when there are as many or more."""
+        ...
+
+    async def counts(self, queue: MessageQueue, at: datetime) -> QueueCounts:
+        """How many messages of each kind there are."""
+        ...
+
+    async def send(
+        self, queue_id: str, bodies: Sequence[str], at: datetime, delay: timedelta = timedelta()
+    ) -> Sequence[int]:
+        """Add messages to a queue that is held; their numbers."""
+        ...
+
+    async def receive(self, queue: MessageQueue, at: datetime, limit: int) -> Sequence[Message]:
+        """Up to ``limit`` messages, those first that have been visible for longest, hidden from now on for a while."""
+        ...
+
+    async def delete(
+        self, queue_id: str, receipts: Sequence[MessageReceipt], at: datetime
+    ) -> Collection[MessageReceipt]:
+        """Delete the messages that are hidden by these receipts; whose they were."""
+        ...
+
+    async def ready(self, wanted: Mapping[str, int], at: datetime) -> Mapping[str, int]:
+        """How many messages can be received from each queue, up to the number wanted; those with none are left out."""
+        ...
+
+    async def forget(self, at: datetime, limit: int) -> int:
+        """Delete up to ``limit`` messages that are kept no longer; how many."""
+        ...
+
+
+class MessageTopics(Protocol):
+    """Topics of our own, and their subscriptions."""
+
+    async def add(self, topic: Topic) -> bool:
+        """Create a topic; False when the account has one of that name."""
+        ...
+
+    async def find(self, account: str, name: str) -> Topic | None:
+        """The account's topic of that name, or None."""
+        ...
+
+    async def page(self, account: str, search: Search) -> Found[Topic]:
+        """A page of the account's topics, by name."""
+        ...
+
+    async def put(self, topic: Topic) -> None:
+        """Write the size of a topic's messages and its time of update."""
+        ...
+
+    async def remove(self, account: str, name: str) -> bool:
+        """Delete a topic with its subscriptions; False when there is none."""
+        ...
+
+    async def subscribe(self, subscription: Subscription) -> bool:
+        """Add a subscription; False when the topic has one of that name."""
+        ...
+
+    async def unsubscribe(self, topic_id: str, name: str) -> bool:
+        """Delete a subscription; False when there is none."""
+        ...
+
+    async def subscriptions(self, topic_id: str, search: Search) -> Found[Subscription]:
+        """A page of a topic's subscriptions, by name."""
+        ...
+
+    async def subscribed(self, topic_id: str) -> Sequence[str]:
+        """The ids of the queues that get what is published, once for each subscription."""
         ...
 
 
@@ -405,6 +507,16 @@ class Transaction(Protocol):
     @property
     def deliveries(self) -> Deliveries:
         """Callbacks on their way."""
+        ...
+
+    @property
+    def message_queues(self) -> MessageQueues:
+        """Message queues of our own."""
+        ...
+
+    @property
+    def message_topics(self) -> MessageTopics:
+        """Topics of our own."""
         ...
 
     @property
@@ -526,11 +638,11 @@ class Media(Protocol):
 
 
 class CallbackFailedError(Exception):
-    """The receiver gave no reply, or may not be called; the message says why."""
+    """The receiver gave no reply, or may not be called; the message says why, and names nothing of our network."""
 
 
-class Callbacks(Protocol):
-    """The way to the receivers of callbacks."""
+class Sender(Protocol):
+    """A way to the receivers of callbacks."""
 
     async def send(self, callback: Callback) -> Receipt:
         """Send a callback, once.

@@ -1,15 +1,18 @@
 """Callbacks of jobs: where they may go, when one is due, what became of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sordino import errors
-from sordino.domain.callback import resolve
+from sordino.domain.callback import CallbackType, JobCallback, MqTarget, NotifyConfig, resolve
 from sordino.domain.callback_url import Allowed, CallbackUrlError, parse_callback_url
 from sordino.domain.delivery import LoggedDelivery
 from sordino.domain.job import Job, JobState
 from sordino.domain.ports import Clock, Database, Transaction
+
+RESERVED = "amq."
+"""What the names begin with that RabbitMQ keeps for itself."""
 
 TOLD_STATES = frozenset({JobState.SUCCESS, JobState.FAILED})
 """The ends that are told. A cancelled job's is not: whoever cancelled it knows."""
@@ -19,10 +22,9 @@ async def announce(tx: Transaction, job: Job, at: datetime) -> bool:
     """Have the end of a job told, in the transaction that ends it; False when nobody wants to know."""
     queue = next(iter(await tx.queues.find(job.bucket, [job.queue_id])), None)
     target = resolve(job.callback, queue.settings.notify if queue else None)
-    # Message queues are refused where they are asked for.
-    if target is None or target.url is None:
+    if target is None:
         return False
-    await tx.deliveries.add(job.job_id, target.url, target.format, at)
+    await tx.deliveries.add(job.job_id, target, at)
     return True
 
 
@@ -32,13 +34,46 @@ class JobCallbacks:
 
     Attributes:
         allowed: what the server's owner allows in spite of the rules.
+        mq_regions: the regions that have a message queue.
         poke: makes a new delivery start at once.
     """
 
     database: Database
     clock: Clock
     allowed: Allowed
+    mq_regions: Collection[str]
     poke: Callable[[], None]
+
+    def check_job(self, callback: JobCallback) -> None:
+        """Refuse what a job says of its callback if that could not be sent, as far as it is known.
+
+        Raises:
+            ServiceError: InvalidArgument.
+        """
+        self.check(callback.url, "Request.CallBack")
+        if not callback.muted and callback.type is not CallbackType.URL:
+            self._check_queue(callback.mq, "Request.CallBackMqConfig")
+
+    def check_notify(self, config: NotifyConfig) -> None:
+        """Refuse what a queue says of its callbacks if they could not be sent, as far as it is known.
+
+        Raises:
+            ServiceError: InvalidArgument.
+        """
+        self.check(config.url, "Request.NotifyConfig.Url")
+        if config.on and config.type is CallbackType.TDMQ:
+            self._check_queue(config.mq, "Request.NotifyConfig")
+
+    def _check_queue(self, target: MqTarget | None, element: str) -> None:
+        if target is None:
+            return
+        if target.region not in self.mq_regions:
+            raise errors.INVALID_ARGUMENT(
+                f"{element}.MqRegion: no message queue is configured for {target.region}; "
+                f"use {_legal(self.mq_regions)}."
+            )
+        if target.name.startswith(RESERVED):
+            raise errors.INVALID_ARGUMENT(f"{element}.MqName: names that begin with {RESERVED} are the broker's own.")
 
     def check(self, url: str | None, element: str) -> None:
         """Refuse a URL that could not be called, as far as that is known without DNS.
@@ -93,3 +128,9 @@ async def _job(tx: Transaction, bucket: str, job_id: str) -> Job:
     if not found:
         raise errors.INVALID_ARGUMENT(f"There is no job {job_id} in {bucket}.")
     return found[0]
+
+
+def _legal(regions: Collection[str]) -> str:
+    if not regions:
+        return f"a callback of type {CallbackType.URL}"
+    return f"one of {', '.join(regions)}, or a callback of type {CallbackType.URL}"

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from sordino.domain.callback import CallbackTarget
 from sordino.domain.delivery import Callback, Delivery, DeliveryState, DueDelivery, Receipt
 from sordino.domain.job import Job
-from sordino.domain.ports import CallbackFailedError, Callbacks, Clock, Database, DatabaseUnavailableError
+from sordino.domain.ports import CallbackFailedError, Clock, Database, DatabaseUnavailableError, Sender
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ class Notify:
     taken, and once that time is over another makes the next: every delivery arrives at least once.
 
     Attributes:
-        callbacks: the way to the receivers.
+        sender: the way to the receivers.
         render: makes the request of a try.
         timeout: seconds a try may take.
         retry_for: how long after the job's end new tries begin.
@@ -67,7 +68,7 @@ class Notify:
 
     database: Database
     clock: Clock
-    callbacks: Callbacks
+    sender: Sender
     render: Callable[[Job, Delivery, datetime], Callback]
     timeout: float
     retry_for: timedelta
@@ -144,7 +145,7 @@ class Notify:
     async def _send(self, due: DueDelivery) -> Receipt | str:
         """The reply, or why there is none."""
         try:
-            return await self.callbacks.send(self.render(due.job, due.delivery, self.clock.now()))
+            return await self.sender.send(self.render(due.job, due.delivery, self.clock.now()))
         except CallbackFailedError as failure:
             return str(failure)
         except Exception:
@@ -160,10 +161,9 @@ class Notify:
             )
         told = {"status": outcome.status} if isinstance(outcome, Receipt) else {"error": outcome}
         level = log.info if state is DeliveryState.DELIVERED else log.warning
-        # Not the whole URL: its path and query may be somebody's secret.
         level(
             "callback",
-            receiver=urlsplit(delivery.url).netloc,
+            receiver=_receiver(delivery.target),
             state=state.value,
             milliseconds=milliseconds,
             in_time=ours,
@@ -179,3 +179,8 @@ class Notify:
             return DeliveryState.GIVEN_UP, None
         wish = outcome.retry_after if isinstance(outcome, Receipt) else None
         return DeliveryState.WAITING, min(deadline, now + timedelta(seconds=pause(delivery.attempts, wish)))
+
+
+def _receiver(target: CallbackTarget) -> str:
+    """Not the whole URL: its path and query may be somebody's secret."""
+    return f"{target.host}/{target.mq.mode}/{target.mq.name}" if target.mq else urlsplit(target.url or "").netloc

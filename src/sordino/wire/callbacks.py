@@ -15,7 +15,7 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
-from sordino.domain.callback import CallbackEvent, CallbackFormat
+from sordino.domain.callback import CallbackEvent, CallbackFormat, CallbackTarget
 from sordino.domain.delivery import Attempt, Callback, Delivery, DeliveryState, LoggedDelivery
 from sordino.domain.job import Job, JobState
 from sordino.version import __version__
@@ -52,9 +52,9 @@ def render_callback(job: Job, delivery: Delivery, at: datetime, secret: str | No
         at: the time of the try.
         secret: what to sign with; None: not at all.
     """
-    body = render_body(job, delivery.format)
+    body = render_body(job, delivery.target.format)
     headers = {
-        "Content-Type": CONTENT_TYPES[delivery.format],
+        "Content-Type": CONTENT_TYPES[delivery.target.format],
         "User-Agent": f"Sordino/{__version__}",
         "x-sordino-delivery": delivery.delivery_id,
         "x-sordino-attempt": str(delivery.attempts),
@@ -63,7 +63,15 @@ def render_callback(job: Job, delivery: Delivery, at: datetime, secret: str | No
         timestamp = str(int(at.timestamp()))
         headers["x-sordino-timestamp"] = timestamp
         headers["x-sordino-signature"] = f"sha256={sign(secret, delivery.delivery_id, timestamp, body)}"
-    return Callback(url=delivery.url, headers=tuple(headers.items()), body=body)
+    return Callback(
+        target=delivery.target,
+        delivery_id=delivery.delivery_id,
+        job_id=job.job_id,
+        state=job.state,
+        account=job.bucket.rpartition("-")[2],
+        headers=tuple(headers.items()),
+        body=body,
+    )
 
 
 def sign(secret: str, delivery_id: str, timestamp: str, body: bytes) -> str:
@@ -98,8 +106,8 @@ def _delivery(logged: LoggedDelivery) -> list[xml.Node]:
     it = logged.delivery
     nodes: list[xml.Node] = [
         ("DeliveryId", it.delivery_id),
-        ("Url", it.url),
-        ("Format", it.format),
+        *_target(it.target),
+        ("Format", it.target.format),
         ("State", it.state),
         ("CreationTime", ci_time(it.created_at)),
         ("Attempts", it.attempts),
@@ -107,6 +115,12 @@ def _delivery(logged: LoggedDelivery) -> list[xml.Node]:
     if it.state is DeliveryState.WAITING:
         nodes.append(("NextTime", ci_time(it.next_at)))
     return nodes + [("Attempt", _attempt(attempt)) for attempt in logged.attempts]
+
+
+def _target(target: CallbackTarget) -> list[xml.Node]:
+    if target.mq is None:
+        return [("Url", target.url or "")]
+    return [("MqRegion", target.mq.region), ("MqMode", target.mq.mode), ("MqName", target.mq.name)]
 
 
 def _attempt(attempt: Attempt) -> list[xml.Node]:

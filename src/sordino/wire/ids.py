@@ -36,3 +36,23 @@ def new_request_id(now: datetime) -> str:
 def new_trace_id() -> str:
     """Base64 of 32 random hex digits."""
     return b64encode(secrets.token_hex(16).encode()).decode()
+
+
+def new_message_queue_id() -> str:
+    """``queue-`` and 32 hex digits of a UUIDv4."""
+    return f"queue-{uuid.uuid4().hex}"
+
+
+def new_topic_id() -> str:
+    """``topic-`` and 32 hex digits of a UUIDv4."""
+    return f"topic-{uuid.uuid4().hex}"
+
+
+def new_subscription_id() -> str:
+    """``subsc-`` and 32 hex digits of a UUIDv4."""
+    return f"subsc-{uuid.uuid4().hex}"
+
+
+def new_published_id() -> str:
+    """Of what was published to a topic: in each queue it is a message with an id of its own."""
+    return uuid.uuid4().hex

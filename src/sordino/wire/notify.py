@@ -1,7 +1,6 @@
 """Where the end of a job is told: CallBack and its kin in a job, NotifyConfig in a queue."""
 
 import re
-from typing import NoReturn
 from urllib.parse import urlsplit
 
 from sordino.domain.callback import (
@@ -40,16 +39,13 @@ def parse_job_callback(request: Part) -> JobCallback:
     request.refuse("CallBackKafkaConfig", "Kafka callbacks are")
     target = request.checked("CallBack", lambda word: word == MUTE or is_url(word), f"{_URL_LEGAL}, or {MUTE}")
     kind = request.choice("CallBackType", CallbackType)
-    callback = JobCallback(
+    return JobCallback(
         muted=target == MUTE,
         url=None if target == MUTE else target,
         type=kind,
         format=request.choice("CallBackFormat", CallbackFormat),
         mq=_job_mq(request, kind),
     )
-    if kind is CallbackType.TDMQ and callback.mq and not callback.muted:
-        refuse_message_queue(callback.mq)
-    return callback
 
 
 def parse_notify(config: Part) -> NotifyConfig:
@@ -90,17 +86,6 @@ def notify_nodes(config: NotifyConfig) -> list[xml.Node]:
     ]
 
 
-def refuse_message_queue(target: MqTarget) -> NoReturn:
-    """Refuse a callback to a message queue: none is configured.
-
-    Raises:
-        ServiceError: ``InvalidArgument``.
-    """
-    raise INVALID_ARGUMENT(
-        f"No message queue is configured for MqRegion {target.region}; use a callback of type {CallbackType.URL}."
-    )
-
-
 def is_url(word: str) -> bool:
     """Whether ``word`` is a URL that a callback may go to, as far as its form tells."""
     if not _ASCII.fullmatch(word):
@@ -128,7 +113,7 @@ def _check_complete(config: Part, found: NotifyConfig) -> None:
     if config.required("Type", found.type, "State On needs it") is CallbackType.URL:
         config.required("Url", found.url, "State On with Type Url needs it")
     else:
-        refuse_message_queue(_need_mq(config))
+        _need_mq(config)
 
 
 def _job_mq(request: Part, kind: CallbackType | None) -> MqTarget | None:

@@ -17,6 +17,8 @@ from sordino.adapters.postgres.buckets import PostgresBuckets
 from sordino.adapters.postgres.deliveries import PostgresDeliveries
 from sordino.adapters.postgres.identities import PostgresIdentities
 from sordino.adapters.postgres.jobs import PostgresJobs
+from sordino.adapters.postgres.message_queues import PostgresMessageQueues
+from sordino.adapters.postgres.message_topics import PostgresMessageTopics
 from sordino.adapters.postgres.migrate import is_current
 from sordino.adapters.postgres.objects import PostgresObjects
 from sordino.adapters.postgres.queues import PostgresQueues
@@ -44,6 +46,8 @@ class PostgresTransaction:
     objects: PostgresObjects
     jobs: PostgresJobs
     deliveries: PostgresDeliveries
+    message_queues: PostgresMessageQueues
+    message_topics: PostgresMessageTopics
     tasks: Tasks
     releases: PostgresReleases
 
@@ -145,6 +149,8 @@ class PostgresDatabase:
         )
 
     async def ready(self) -> bool:
+            message_queues=PostgresMessageQueues(connection),
+            message_topics=PostgresMessageTopics(connection),
         """Whether the database answers and its schema is this version's."""
         try:
             async with self.pool.connection(timeout=READY_SECONDS) as connection:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from psycopg.rows import DictRow
 
+from sordino.adapters.postgres.documents import dump_mq, load_mq
 from sordino.adapters.postgres.jobs import PostgresJobs
 from sordino.adapters.postgres.session import Connection
-from sordino.domain.callback import CallbackFormat
+from sordino.domain.callback import CallbackFormat, CallbackTarget
 from sordino.domain.delivery import Attempt, Delivery, DeliveryState, DueDelivery, LoggedDelivery, Receipt
 
 KEPT_ATTEMPTS: Final = 50
@@ -19,10 +19,10 @@ KEPT_ATTEMPTS: Final = 50
 SHOWN_DELIVERIES: Final = 20
 """Deliveries that the log of a job shows, the latest ones."""
 
-_COLUMNS: Final = "delivery_id, job_id, url, format, state, created_at, next_at, attempts"
+_COLUMNS: Final = "delivery_id, job_id, url, mq, format, state, created_at, next_at, attempts"
 _ADD: Final = """
-INSERT INTO deliveries (job_id, url, host, format, created_at, next_at)
-VALUES (%(job_id)s, %(url)s, %(host)s, %(format)s, %(at)s, %(at)s)
+INSERT INTO deliveries (job_id, url, mq, host, format, created_at, next_at)
+VALUES (%(job_id)s, %(url)s, %(mq)s, %(host)s, %(format)s, %(at)s, %(at)s)
 """
 # From host to host along the index, so that a long queue before a dead one is not read: of each host no more than may
 # be under way beside those that are. First tries go first, and hosts take turns: a few dead receivers, whose deliveries
@@ -95,10 +95,10 @@ class PostgresDeliveries:
 
     connection: Connection
 
-    async def add(self, job_id: str, url: str, form: CallbackFormat, at: datetime) -> None:
+    async def add(self, job_id: str, target: CallbackTarget, at: datetime) -> None:
         """Have the end of a job told, from ``at`` on."""
-        host = urlsplit(url).hostname or ""
-        values = {"job_id": job_id, "url": url, "host": host, "format": form.value, "at": at}
+        where = {"url": target.url, "mq": dump_mq(target.mq), "host": target.host}
+        values = {"job_id": job_id, **where, "format": target.format.value, "at": at}
         await self.connection.execute(_ADD, values)
 
     async def take(self, at: datetime, *, until: datetime, limit: int, per_host: int) -> Sequence[DueDelivery]:
@@ -145,10 +145,13 @@ class PostgresDeliveries:
 
 def _delivery(row: DictRow) -> Delivery:
     state = DeliveryState(row["state"])
+    target = CallbackTarget(
+        format=CallbackFormat(row.pop("format")), url=row.pop("url"), mq=load_mq(row.pop("mq"))
+    )
     return Delivery(
         **{
             **row,
-            "format": CallbackFormat(row["format"]),
+            "target": target,
             "state": state,
             "next_at": row["next_at"] if state is DeliveryState.WAITING else None,
         }

@@ -36,7 +36,7 @@ Stored = Mapping[str, Any]
 """A JSON object as the database gives it back."""
 
 
-def dump(value: NoiseReduction | Operation | MediaInfo | NotifyConfig | JobCallback) -> Jsonb:
+def dump(value: NoiseReduction | Operation | MediaInfo | NotifyConfig | JobCallback | MqTarget) -> Jsonb:
     """A value as a JSON object; decimals are text in it, so that they come back with the digits they had."""
     return Jsonb(asdict(value), dumps=partial(json.dumps, default=str))
 
@@ -103,7 +103,7 @@ def load_notify(stored: Stored) -> NotifyConfig:
         type=CallbackType(stored["type"]) if stored["type"] else None,
         format=CallbackFormat(stored["format"]),
         url=stored["url"],
-        mq=_load_mq(stored["mq"]),
+        mq=load_mq(stored["mq"]),
     )
 
 
@@ -116,9 +116,15 @@ def load_callback(stored: Stored | None) -> JobCallback:
         url=stored["url"],
         type=CallbackType(stored["type"]) if stored["type"] else None,
         format=CallbackFormat(stored["format"]) if stored["format"] else None,
-        mq=_load_mq(stored["mq"]),
+        mq=load_mq(stored["mq"]),
     )
 
 
-def _load_mq(stored: Stored | None) -> MqTarget | None:
+def dump_mq(target: MqTarget | None) -> Jsonb | None:
+    """NULL for what goes to no message queue."""
+    return None if target is None else dump(target)
+
+
+def load_mq(stored: Stored | None) -> MqTarget | None:
+    """The inverse of ``dump_mq``."""
     return MqTarget(**{**stored, "mode": MqMode(stored["mode"])}) if stored else None
