@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -148,6 +148,27 @@ async def test_priority_among_a_thousand(database: PostgresDatabase) -> None:
         await end(database, *released)
 
 
+async def test_a_long_history_is_not_read(database: PostgresDatabase) -> None:
+    """However many jobs have ended, or wait, a pass finds those that it hands over by an index."""
+    await add_slots(database, 2)
+    await add_jobs(database, *"abc")
+    await execute(
+        database,
+        "INSERT INTO jobs (job_id, bucket, region, queue_id, input_object, operation, state, created_at, ended_at,"
+        " code, message, progress, attempt, released)"
+        " SELECT 'h' || number, bucket, region, queue_id, input_object, operation,"
+        " CASE WHEN number < 5000 THEN 'Cancel' ELSE 'Submitted' END, now(), CASE WHEN number < 5000 THEN now() END,"
+        " code, message, progress, attempt, number < 5000"
+        " FROM jobs, generate_series(1, 10000) AS number WHERE job_id = 'a'",
+    )
+    await execute(database, "ANALYZE")
+    async with database.transaction() as tx:
+        await tx.releases.turn(60, 3, 1000)
+        assert [it.job_id for it in await tx.releases.release({QUEUE_ID: 3})] == ["a", "b", "c"]
+        query = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relid = 'jobs'::regclass"
+        assert await (await tx.releases.connection.execute(query)).fetchone() == {"seq_scan": 0}
+
+
 async def test_limits_of_queues(database: PostgresDatabase) -> None:
     """A queue has no more jobs in the engine than its own limit says, or else the server's."""
     await add_slots(database, 10)
@@ -207,9 +228,10 @@ async def test_the_queues_that_are_looked_at_are_enough(database: PostgresDataba
         async with database.transaction() as tx:
             await tx.releases.release({queue_id: chance.randrange(3)})
     async with database.transaction() as tx:
-        every = await tx.releases.candidates(10_000, 5)
+        _, every = await tx.releases.turn(60, 10_000, 5)
         for room in range(1, 20):
-            assert shares(room, await tx.releases.candidates(room, 5)) == shares(room, every)
+            _, enough = await tx.releases.turn(60, room, 5)
+            assert shares(room, enough) == shares(room, every)
 
 
 async def test_a_paused_queue_gives_nothing(database: PostgresDatabase) -> None:
@@ -261,7 +283,7 @@ async def test_passes_take_turns(database: PostgresDatabase) -> None:
     await add_jobs(database, *"abcd")
     async with asyncio.timeout(20):
         async with database.transaction() as tx:
-            await tx.releases.take_turn()
+            await tx.releases.turn(60, 1, 1000)
             second = asyncio.create_task(releaser(database)())
             await waiting_for_a_lock(database)
             await tx.releases.release({QUEUE_ID: 1})
@@ -445,13 +467,17 @@ class Unsteady:
     begun: int = 0
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[object]:
-        """One of the database's, once all errors were raised."""
+    async def reading(self) -> AsyncIterator[object]:
+        """As the database's, once all errors were raised."""
         self.begun += 1
         if self.begun <= len(self.errors):
             raise self.errors[self.begun - 1]
-        async with self.database.transaction() as tx:
+        async with self.database.reading() as tx:
             yield tx
+
+    def transaction(self) -> AbstractAsyncContextManager[object]:
+        """One of the database's."""
+        return self.database.transaction()
 
 
 async def test_nothing_ends_the_releaser(database: PostgresDatabase) -> None:

@@ -151,17 +151,20 @@ def test_a_data_directory_that_cannot_be_made(tmp_path: Path) -> None:
         EmbeddedPostgres(tmp_path / "file" / "data").start()
 
 
+OURS = "search_path=s -c timezone=UTC -c jit=off"
+
+
 @pytest.mark.parametrize(
     ("dsn", "expected"),
     [
-        ("postgresql://u:p@h:5433/d", {"options": "-c search_path=s -c timezone=UTC", "application_name": "sordino"}),
-        ("host=/x dbname=d options='-c jit=off'", {"options": "-c jit=off -c search_path=s -c timezone=UTC"}),
+        ("postgresql://u:p@h:5433/d", {"options": f"-c {OURS}", "application_name": "sordino"}),
+        ("host=/x dbname=d options='-c geqo=off'", {"options": f"-c geqo=off -c {OURS}"}),
         ("postgresql://h/d?application_name=mine&connect_timeout=30", {"application_name": "mine"}),
         ("postgresql://h/d?connect_timeout=30", {"connect_timeout": "30"}),
     ],
 )
 def test_sessions_keep_what_the_connection_string_says(dsn: str, expected: dict[str, str]) -> None:
-    """Our settings are added to the user's; only the search path and the time zone are ours alone."""
+    """Our settings are added to the user's; only the search path, the time zone and the compiler are ours alone."""
     given, made = conninfo_to_dict(dsn), conninfo_to_dict(conninfo(dsn, "s"))
     assert {**made, **expected} == made
     assert {name: made[name] for name in given if name != "options"} == {

@@ -4,12 +4,15 @@ A task is one row of the engine. It is deferred on the connection, so in the tra
 it says no more than which job to run, and of which release it is: everything else is the job's row.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import procrastinate
 import psycopg
+from procrastinate.types import JSONDict
+
+from sordino.domain.ports import ReleasedJob
 
 RUN_JOB: Final = "run_job"
 MEDIA_QUEUE: Final = "media"
@@ -34,5 +37,10 @@ class EngineTasks:
 
     async def run_job(self, job_id: str, release: int) -> None:
         """Defer the job. All have one priority: going by levels, an account could keep the others from running."""
+        await self.run_jobs([ReleasedJob(job_id=job_id, release=release)])
+
+    async def run_jobs(self, jobs: Sequence[ReleasedJob]) -> None:
+        """Defer the jobs in one statement."""
         deferrer = self.app.configure_task(RUN_JOB, queue=MEDIA_QUEUE, connection=self.connection)
-        await deferrer.defer_async(job_id=job_id, release=release)
+        tasks: list[JSONDict] = [{"job_id": job.job_id, "release": job.release} for job in jobs]
+        await deferrer.batch_defer_async(*tasks)

@@ -434,6 +434,10 @@ class Tasks(Protocol):
         """Have some worker run the job if that release is still its latest; the tasks that were first go first."""
         ...
 
+    async def run_jobs(self, jobs: "Sequence[ReleasedJob]") -> None:
+        """Have some workers run the jobs, the first one first."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasedJob:
@@ -450,12 +454,13 @@ class Releases(Protocol):
         """How busy the engine is; workers without a sign of life for ``silence`` seconds count as dead."""
         ...
 
-    async def take_turn(self) -> None:
-        """Wait until no other transaction has its turn, and keep it until this one ends."""
-        ...
+    async def turn(self, silence: float, most: int, max_concurrent: int) -> tuple[EngineLoad, Sequence[Candidate]]:
+        """Wait until no other transaction has its turn, and keep it until this one ends.
 
-    async def candidates(self, room: int, max_concurrent: int) -> Sequence[Candidate]:
-        """The queues that can give some of ``room`` jobs; ``max_concurrent`` holds for those without a limit."""
+        Returns:
+            How busy the engine is then, as ``load`` tells it, and the queues that can give some of ``most`` jobs;
+            ``max_concurrent`` holds for those without a limit.
+        """
         ...
 
     async def release(self, shares: Mapping[str, int]) -> Sequence[ReleasedJob]:

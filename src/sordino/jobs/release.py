@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from sordino.domain.ports import Database, DatabaseUnavailableError
-from sordino.domain.release import shares
+from sordino.domain.release import depth, shares
 
 log = structlog.get_logger(__name__)
 
@@ -53,16 +53,18 @@ class Releaser:
         Raises:
             DatabaseUnavailableError: nothing was handed over, or what was is not known to be.
         """
+        async with self.database.reading() as tx:
+            look = await tx.releases.load(self.silence)
+        # Whoever makes room later asks for a pass of its own, so a look is enough when there is none.
+        return await self._turn(depth(look.slots)) if look.room else 0
+
+    async def _turn(self, most: int) -> int:
+        """Hand over up to ``most`` jobs, if there still is room; how many."""
         async with self.database.transaction() as tx:
-            # Whoever makes room later asks for a pass of its own, so a look is enough when there is none.
-            if not (await tx.releases.load(self.silence)).room:
-                return 0
-            await tx.releases.take_turn()
-            if not (room := (await tx.releases.load(self.silence)).room):
-                return 0
-            given = shares(room, await tx.releases.candidates(room, self.max_concurrent))
-            jobs = await tx.releases.release(given)
-            for job in jobs:
-                await tx.tasks.run_job(job.job_id, job.release)
+            load, candidates = await tx.releases.turn(self.silence, most, self.max_concurrent)
+            given = shares(min(load.room, most), candidates)
+            jobs = await tx.releases.release(given) if given else ()
+            if jobs:
+                await tx.tasks.run_jobs(jobs)
         log.debug("released jobs", jobs=len(jobs))
         return len(jobs)

@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
+
 from sordino.adapters.postgres.session import Connection
 from sordino.domain.ports import ReleasedJob
 from sordino.domain.release import Candidate, EngineLoad
 
 # The words of the conditions are those of the indexes jobs_waiting and jobs_released. Which jobs wait for their next
-# try the engine knows: their tasks are due later. NOT IN, as it is hashed: the tasks are read once.
+# try the engine knows: their tasks are due later. NOT IN, as it is hashed: the tasks are read once. Here and below an
+# order that nobody needs keeps the planner to the index: it would look for a waiting job among all that have ended.
+# EXISTS would drop the order.
 _LOAD: Final = """
 SELECT (SELECT count(*)
           FROM slots JOIN procrastinate_workers AS worker ON worker.id = slots.worker_id
@@ -20,7 +25,11 @@ SELECT (SELECT count(*)
            AND job_id NOT IN (SELECT coalesce(args ->> 'job_id', '')
                                 FROM procrastinate_jobs
                                WHERE task_name = 'run_job' AND status = 'todo' AND scheduled_at > now())) AS jobs,
-       EXISTS (SELECT FROM jobs WHERE state = 'Submitted' AND NOT released) AS waiting
+       coalesce((SELECT true
+                   FROM jobs
+                  WHERE state = 'Submitted' AND NOT released
+                  ORDER BY queue_id
+                  LIMIT 1), false) AS waiting
 """
 # A process that is stopped in its turn would keep all others waiting: the server ends its session. Nobody waits for the
 # disk either: a hand-over that is lost with the server is made again, and a job that has begun took it to the disk.
@@ -29,7 +38,7 @@ SELECT set_config('idle_in_transaction_session_timeout', '5s', true), set_config
        pg_advisory_xact_lock(hashtextextended('sordino releases of ' || current_schema(), 0))
 """
 # `heads` hops over the index from the head of one queue to that of the next, whatever lies between. As many
-# accounts as there is room, and as many queues of each, are enough: whatever comes after so many others is not reached.
+# accounts as jobs, and as many queues of each, are enough: whatever comes after so many others is not reached.
 _CANDIDATES: Final = """
 WITH RECURSIVE heads AS (
     (SELECT queue_id, created_at
@@ -58,7 +67,7 @@ accounts AS MATERIALIZED (
 ready AS (
     SELECT appid AS account, queue_id, coalesce(accounts.held, 0) AS held_by_account, coalesce(engine.held, 0) AS held,
            heads.created_at AS head_at,
-           least(%(room)s, coalesce(max_concurrent, %(max_concurrent)s) - coalesce(engine.held, 0)) AS allowed
+           least(%(most)s, coalesce(max_concurrent, %(max_concurrent)s) - coalesce(engine.held, 0)) AS allowed
       FROM heads
       JOIN queues USING (queue_id)
       JOIN buckets ON buckets.name = queues.bucket
@@ -74,21 +83,23 @@ placed AS (
 ranked AS (
     SELECT *, dense_rank() OVER (ORDER BY held_by_account, first_at, first_id COLLATE "C") AS account_place
       FROM placed
-     WHERE place <= %(room)s)
+     WHERE place <= %(most)s)
 SELECT account, queue_id, held_by_account, held, head_at,
        (SELECT count(*)
           FROM (SELECT
                   FROM jobs
                  WHERE jobs.queue_id = ranked.queue_id AND state = 'Submitted' AND NOT released
+                 ORDER BY level DESC, created_at, job_id
                  LIMIT ranked.allowed) AS waiting) AS available
   FROM ranked
- WHERE account_place <= %(room)s
+ WHERE account_place <= %(most)s
 """
-# Rows that others hold are passed over, so that a pass waits for nobody and is no deadlock.
+# Rows that others hold are passed over, so that a pass waits for nobody and is no deadlock. An array, since the planner
+# takes it for few ids: with IN it believed a tenth of all jobs to be meant, and read them all, the ended ones, too.
 _RELEASE: Final = """
 UPDATE jobs
    SET released = true, release = release + 1
- WHERE job_id IN (
+ WHERE job_id = ANY (ARRAY (
          SELECT next.job_id
            FROM unnest(%(queue_ids)s::text[], %(counts)s::integer[]) AS share (queue_id, count)
           CROSS JOIN LATERAL (
@@ -97,7 +108,7 @@ UPDATE jobs
                  WHERE jobs.queue_id = share.queue_id AND state = 'Submitted' AND NOT released
                  ORDER BY level DESC, created_at, job_id
                  LIMIT share.count
-                   FOR UPDATE SKIP LOCKED) AS next)
+                   FOR UPDATE SKIP LOCKED) AS next))
 RETURNING job_id, release, level, created_at
 """
 
@@ -110,18 +121,21 @@ class PostgresReleases:
 
     async def load(self, silence: float) -> EngineLoad:
         """How busy the engine is; workers without a sign of life for ``silence`` seconds count as dead."""
-        row = await (await self.connection.execute(_LOAD, {"silence": silence})).fetchone()
-        assert row is not None
-        return EngineLoad(**row)
+        return await _load(await self.connection.execute(_LOAD, {"silence": silence}))
 
-    async def take_turn(self) -> None:
-        """Wait until no other transaction has its turn, and keep it until this one ends."""
-        await self.connection.execute(_TAKE_TURN)
+    async def turn(self, silence: float, most: int, max_concurrent: int) -> tuple[EngineLoad, Sequence[Candidate]]:
+        """Wait until no other transaction has its turn, and keep it until this one ends.
 
-    async def candidates(self, room: int, max_concurrent: int) -> Sequence[Candidate]:
-        """The queues that can give some of ``room`` jobs; ``max_concurrent`` holds for those without a limit."""
-        found = await self.connection.execute(_CANDIDATES, {"room": room, "max_concurrent": max_concurrent})
-        return [Candidate(**row) for row in await found.fetchall()]
+        Returns:
+            How busy the engine is then, as ``load`` tells it, and the queues that can give some of ``most`` jobs;
+            ``max_concurrent`` holds for those without a limit.
+        """
+        # One round trip. Each statement still sees what is committed when the one before it has ended.
+        async with self.connection.pipeline():
+            await self.connection.execute(_TAKE_TURN)
+            load = await self.connection.execute(_LOAD, {"silence": silence})
+            found = await self.connection.execute(_CANDIDATES, {"most": most, "max_concurrent": max_concurrent})
+        return await _load(load), [Candidate(**row) for row in await found.fetchall()]
 
     async def release(self, shares: Mapping[str, int]) -> Sequence[ReleasedJob]:
         """Mark so many waiting jobs of each queue as released, the highest level first, then the oldest; which.
@@ -133,3 +147,9 @@ class PostgresReleases:
         )
         rows = sorted(await changed.fetchall(), key=lambda row: (-row["level"], row["created_at"], row["job_id"]))
         return [ReleasedJob(job_id=row["job_id"], release=row["release"]) for row in rows]
+
+
+async def _load(found: AsyncCursor[DictRow]) -> EngineLoad:
+    row = await found.fetchone()
+    assert row is not None
+    return EngineLoad(**row)

@@ -10,6 +10,9 @@ ALTER TABLE jobs ADD CONSTRAINT jobs_pause_unreleased CHECK (state <> 'Pause' OR
 CREATE INDEX jobs_waiting ON jobs (queue_id, level DESC, created_at, job_id) WHERE state = 'Submitted' AND NOT released;
 -- What is in the engine: never more than about twice the workers.
 CREATE INDEX jobs_released ON jobs (queue_id, job_id) WHERE released AND state IN ('Submitted', 'Running');
+-- Ended jobs stay released, and waiting ones are not: without this the planner takes the two for independent, believes a
+-- large part of all jobs to be in the engine, and reads them all.
+CREATE STATISTICS jobs_engine (mcv) ON released, state FROM jobs;
 
 -- The engine's workers that run jobs, one at a time each.
 CREATE TABLE slots (
