@@ -273,11 +273,22 @@ class TestRoom:
         counts = Counts()
         roomy = replace(submit, max_size=10_000, counts=counts, clock=Mock(now=lambda: NOW))
         await roomy(bucket(), request())
+        await execute(database, "DELETE FROM jobs")
         await roomy(bucket(), request())
-        assert counts.fresh(QUEUE_ID, NOW) == 0
+        assert counts.fresh(QUEUE_ID, NOW) == 2
         counts.note(QUEUE_ID, NOW, 8000)
         await roomy(bucket(), request())
         assert counts.fresh(QUEUE_ID, NOW) == 2
+
+    async def test_a_burst_within_a_fresh_count(
+        self, database: PostgresDatabase, submit: Submit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However many submits come in the second after a count, no more jobs wait than may."""
+        monkeypatch.setattr(submitting, "CROWD", 4)
+        roomy = replace(submit, max_size=20, clock=Mock(now=lambda: NOW))
+        ends = [await asyncio.gather(roomy(bucket(), request()), return_exceptions=True) for _ in range(30)]
+        assert sum(isinstance(it, ServiceError) for (it,) in ends) == 10
+        assert len(await stored(database)) == 20
 
     async def test_a_count_goes_stale(self) -> None:
         """After a second, and when the clock was set back; and no more than so many queues are remembered."""
@@ -287,6 +298,10 @@ class TestRoom:
         assert counts.fresh("q", NOW) is None
         assert counts.fresh("p", NOW + FRESH + timedelta(microseconds=1)) is None
         assert counts.fresh("p", NOW - timedelta(microseconds=1)) is None
+        counts.add("p", 3)
+        counts.add("q", 3)
+        assert counts.fresh("p", NOW + FRESH) == 10
+        assert counts.fresh("q", NOW) is None
         for number in range(MOST):
             counts.note(f"q{number}", NOW, 1)
         assert counts.fresh("p", NOW) is None

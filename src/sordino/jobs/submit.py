@@ -20,7 +20,7 @@ CROWD: Final = 600
 so much room left, they need not take turns."""
 
 MOMENT: Final = 5
-"""No queue fills by so large a share, one in five, while a count is fresh."""
+"""Other processes do not fill a queue by so large a share, one in five, while a count is fresh."""
 
 # The order of the operations is the order of the jobs, in lists and in the queue.
 _APART: Final = timedelta(microseconds=1)
@@ -66,6 +66,7 @@ class Submit:
         most, now = queue.max_size or self.max_size, self.clock.now()
         fresh = self.counts.fresh(queue.queue_id, now)
         if fresh is not None and fresh + more + max(CROWD, most // MOMENT) <= most:
+            self.counts.add(queue.queue_id, more)
             return
         waiting = await tx.jobs.waiting(queue.bucket, queue.queue_id, most)
         self.counts.note(queue.queue_id, now, waiting)
@@ -77,6 +78,7 @@ class Submit:
                 f"In the queue {queue.queue_id} {waiting} of at most {most} jobs wait, and the request has {more}; "
                 "try again when some have ended."
             )
+        self.counts.add(queue.queue_id, more)
 
     def _jobs(
         self, bucket: Bucket, request: JobRequest, queue: Queue, templates: Mapping[str, Template]
