@@ -348,7 +348,6 @@ def _releaser(settings: Settings, database: PostgresDatabase) -> Releaser:
         database=database,
         silence=settings.stalled_seconds,
         max_concurrent=settings.queue_max_concurrent,
-        interval=settings.release_seconds,
     )
 
 

@@ -150,10 +150,6 @@ class Settings(BaseSettings):
     callback_secret: SecretStr | None = Field(
         None, description="Key that callbacks are signed with (HMAC-SHA256). Empty: they are not signed."
     )
-    release_seconds: PositiveFloat = Field(
-        1.0,
-        description="How often a process looks for waiting jobs that may run, seconds; each change that lets one run is followed by a look of its own.",
-    )
     denoiser: str = Field(
         DEFAULT_DENOISER,
         description="Engine of jobs that name none in `Model`: the name of any that is installed; a wrong one stops the program with the list of them. `off` removes nothing.",

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 
@@ -10,6 +11,8 @@ from sordino.domain.ports import Database, DatabaseUnavailableError
 from sordino.domain.release import depth, shares
 
 log = structlog.get_logger(__name__)
+
+PASS_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,14 +22,14 @@ class Releaser:
     Attributes:
         silence: seconds without a sign of life after which a worker counts as dead.
         max_concurrent: jobs of a queue in the engine at most, if the queue says nothing else.
-        interval: seconds between two passes at most. A pass follows every change that may let a job go; this one finds
+        interval: seconds between two passes, at most. A pass follows every change that may let a job go; this one finds
             what a process that died between the two has left.
     """
 
     database: Database
     silence: float
     max_concurrent: int
-    interval: float
+    interval: float = PASS_SECONDS
     _bell: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def poke(self) -> None:
