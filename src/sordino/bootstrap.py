@@ -35,12 +35,12 @@ from sordino.jobs.queues import Queues
 from sordino.jobs.release import Releaser
 from sordino.jobs.submit import Submit
 from sordino.jobs.templates import Templates
-from sordino.settings import Settings
-from sordino.storage.accounts import ensure_root
-from sordino.storage.bindings import Bindings
 from sordino.messages.arrivals import Arrivals
 from sordino.messages.queues import MessageQueues
 from sordino.messages.topics import MessageTopics
+from sordino.settings import Settings
+from sordino.storage.accounts import ensure_root
+from sordino.storage.bindings import Bindings
 from sordino.storage.buckets import BucketStore
 from sordino.storage.objects import ObjectStore
 from sordino.storage.sweep import Sweep
@@ -203,8 +203,10 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
                     database=base.database,
                     clock=clock,
                     allowed=Allowed.parse(settings.callback_allow),
+                    mq_regions=_mq_regions(settings),
                     poke=notify.poke,
                 ),
+                messages=messages,
             )
         )
 
@@ -213,39 +215,6 @@ def _mq_regions(settings: Settings) -> tuple[str, ...]:
     """The regions that have a message queue."""
     return tuple(region for region, driver in settings.mq_drivers.items() if driver != NoDriver())
 
-    secret = settings.callback_secret.get_secret_value() if settings.callback_secret else None
-    return Notify(
-        database=database,
-        clock=SystemClock(),
-        sender=sender,
-        render=partial(render_callback, secret=secret),
-        timeout=settings.callback_timeout_seconds,
-        retry_for=timedelta(seconds=settings.callback_retry_seconds),
-    )
-
-
-@asynccontextmanager
-async def _notifying(notify: Notify) -> AsyncIterator[Notify]:
-    """Run it beside the block; tries that are under way at the end are waited for."""
-    task = asyncio.create_task(notify.run())
-    try:
-        yield notify
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-                    mq_regions=_mq_regions(settings),
-@asynccontextmanager
-async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
-                messages=messages,
-    """The working half."""
-    clock = SystemClock()
-    media = ProcessMedia(
-        denoiser=settings.denoiser,
-        max_seconds=settings.max_input_seconds,
-        memory_bytes=settings.media_memory_bytes,
-        cpu_seconds=settings.media_cpu_seconds,
 
 @asynccontextmanager
 async def _open_messages(settings: Settings, database: PostgresDatabase) -> AsyncIterator[MessageService | None]:
@@ -310,6 +279,37 @@ def _mq_sender(
 
 
 def _notify(settings: Settings, database: PostgresDatabase, sender: Sender) -> Notify:
+    secret = settings.callback_secret.get_secret_value() if settings.callback_secret else None
+    return Notify(
+        database=database,
+        clock=SystemClock(),
+        sender=sender,
+        render=partial(render_callback, secret=secret),
+        timeout=settings.callback_timeout_seconds,
+        retry_for=timedelta(seconds=settings.callback_retry_seconds),
+    )
+
+
+@asynccontextmanager
+async def _notifying(notify: Notify) -> AsyncIterator[Notify]:
+    """Run it beside the block; tries that are under way at the end are waited for."""
+    task = asyncio.create_task(notify.run())
+    try:
+        yield notify
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
+    """The working half."""
+    clock = SystemClock()
+    media = ProcessMedia(
+        denoiser=settings.denoiser,
+        max_seconds=settings.max_input_seconds,
+        memory_bytes=settings.media_memory_bytes,
+        cpu_seconds=settings.media_cpu_seconds,
         wall_seconds=settings.job_wall_seconds,
     )
     media.warm()
@@ -348,6 +348,7 @@ def _releaser(settings: Settings, database: PostgresDatabase) -> Releaser:
         database=database,
         silence=settings.stalled_seconds,
         max_concurrent=settings.queue_max_concurrent,
+        interval=settings.release_seconds,
     )
 
 

@@ -150,13 +150,6 @@ class Settings(BaseSettings):
     callback_secret: SecretStr | None = Field(
         None, description="Key that callbacks are signed with (HMAC-SHA256). Empty: they are not signed."
     )
-    denoiser: str = Field(
-        DEFAULT_DENOISER,
-        description="Engine of jobs that name none in `Model`: the name of any that is installed; a wrong one stops the program with the list of them. `off` removes nothing.",
-    )
-    model_dir: Path | None = Field(
-        None, description="Directory with the model archives, in place of the ones the installed wheels carry."
-    )
     mq: SecretStr = Field(
         SecretStr("embedded"),
         description="Message queue of callbacks of type TDMQ, for every region that has none of its own: `embedded` (in our database, read through the CMQ API), RabbitMQ as `amqp://user:password@host:5672/vhost` or `amqps://...`, a CMQ service as `cmq:https://SecretId:SecretKey@host`, or `off`.",
@@ -166,6 +159,17 @@ class Settings(BaseSettings):
     mq_gz: SecretStr | None = Field(None, description="Message queue of `MqRegion` gz. Empty: that of `SORDINO_MQ`.")
     mq_cd: SecretStr | None = Field(None, description="Message queue of `MqRegion` cd. Empty: that of `SORDINO_MQ`.")
     mq_hk: SecretStr | None = Field(None, description="Message queue of `MqRegion` hk. Empty: that of `SORDINO_MQ`.")
+    release_seconds: PositiveFloat = Field(
+        1.0,
+        description="How often a process looks for waiting jobs that may run, seconds; each change that lets one run is followed by a look of its own.",
+    )
+    denoiser: str = Field(
+        DEFAULT_DENOISER,
+        description="Engine of jobs that name none in `Model`: the name of any that is installed; a wrong one stops the program with the list of them. `off` removes nothing.",
+    )
+    model_dir: Path | None = Field(
+        None, description="Directory with the model archives, in place of the ones the installed wheels carry."
+    )
     cache_dir: Path | None = Field(
         None, description="Where prepared models are kept. Empty: the user's cache directory."
     )
@@ -231,6 +235,13 @@ class Settings(BaseSettings):
         Allowed.parse(value)
         return value
 
+    @field_validator("mq", *(f"mq_{region}" for region in MQ_REGIONS))
+    @classmethod
+    def _is_a_message_queue(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_driver(value.get_secret_value())
+        return value
+
     @field_validator("denoiser")
     @classmethod
     def _is_installed(cls, value: str) -> str:
@@ -242,13 +253,12 @@ class Settings(BaseSettings):
     def blobs(self) -> str:
         """The blob store's URL, with the default filled in."""
         return self.blobs_url or (self.data.absolute() / "blobs").as_uri()
-    @field_validator("mq", *(f"mq_{region}" for region in MQ_REGIONS))
-    @classmethod
-    def _is_a_message_queue(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parse_driver(value.get_secret_value())
-        return value
 
+    @property
+    def mq_drivers(self) -> dict[str, MqDriver]:
+        """The message queue of each region."""
+        own = {region: getattr(self, f"mq_{region}") for region in MQ_REGIONS}
+        return {region: parse_driver((value or self.mq).get_secret_value()) for region, value in own.items()}
 
     @property
     def tls_files(self) -> tuple[Path, Path]:
@@ -261,12 +271,6 @@ class Settings(BaseSettings):
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:
     """The names in an environment that look like settings and are none, sorted: misspelt, or of another version."""
-    @property
-    def mq_drivers(self) -> dict[str, MqDriver]:
-        """The message queue of each region."""
-        own = {region: getattr(self, f"mq_{region}") for region in MQ_REGIONS}
-        return {region: parse_driver((value or self.mq).get_secret_value()) for region, value in own.items()}
-
     known = _ROOT_KEY | {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     return sorted(
         name

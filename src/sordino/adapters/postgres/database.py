@@ -144,13 +144,13 @@ class PostgresDatabase:
             objects=PostgresObjects(connection),
             jobs=PostgresJobs(connection),
             deliveries=PostgresDeliveries(connection),
+            message_queues=PostgresMessageQueues(connection),
+            message_topics=PostgresMessageTopics(connection),
             tasks=self._tasks(connection),
             releases=PostgresReleases(connection),
         )
 
     async def ready(self) -> bool:
-            message_queues=PostgresMessageQueues(connection),
-            message_topics=PostgresMessageTopics(connection),
         """Whether the database answers and its schema is this version's."""
         try:
             async with self.pool.connection(timeout=READY_SECONDS) as connection:
