@@ -28,11 +28,14 @@ from sordino.domain.identity import AccessKey
 from sordino.domain.mq_driver import AmqpDriver, CmqDriver, EmbeddedDriver, MqDriver, NoDriver
 from sordino.domain.ports import Blobs, Sender
 from sordino.jobs.callbacks import JobCallbacks
+from sordino.jobs.losses import Losses
 from sordino.jobs.manage import ManageJobs
 from sordino.jobs.notify import Notify
+from sordino.jobs.operate import OperateJobs
 from sordino.jobs.pipeline import Limits, Pipeline
 from sordino.jobs.queues import Queues
 from sordino.jobs.release import Releaser
+from sordino.jobs.retention import Retention
 from sordino.jobs.submit import Submit
 from sordino.jobs.templates import Templates
 from sordino.messages.arrivals import Arrivals
@@ -54,8 +57,8 @@ from sordino.wire.ids import (
     new_topic_id,
 )
 
-# One for the job, one for each of heartbeat, takeover, sweep and release; they need one only now and then.
-WORKER_CONNECTIONS = 5
+# One for the job, one for each of heartbeat, takeover, sweep, retention and release, which need one now and then.
+WORKER_CONNECTIONS = 6
 
 
 class NoDatabaseError(Exception):
@@ -78,15 +81,22 @@ class Worker:
     engine: EngineWorker
     takeover: Takeover
     sweep: Sweep
+    retention: Retention
     releaser: Releaser
 
+    def drain(self) -> None:
+        """Begin no job any more; ``run`` returns when the one that runs now has ended."""
+        self.engine.drain()
+
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until drained or cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.engine.run())
-            group.create_task(self.takeover.run())
-            group.create_task(self.sweep.run())
-            group.create_task(self.releaser.run())
+            upkeep = [
+                group.create_task(part.run()) for part in (self.takeover, self.sweep, self.retention, self.releaser)
+            ]
+            await self.engine.run()
+            for task in upkeep:
+                task.cancel()
 
 
 def database_url(settings: Settings) -> str:
@@ -131,6 +141,35 @@ async def open_queues(settings: Settings) -> AsyncIterator[Queues]:
     Raises:
         NoDatabaseError: its database does not answer, or is another version's.
     """
+    async with _open_running(settings) as database:
+        # Nobody is poked: the service looks by itself.
+        yield Queues(
+            database=database,
+            clock=SystemClock(),
+            new_queue_id=new_queue_id,
+            max_queues=settings.max_queues,
+            poke=lambda: None,
+        )
+
+
+@asynccontextmanager
+async def open_jobs(settings: Settings) -> AsyncIterator[OperateJobs]:
+    """The operator's use cases of jobs alone, beside a service that runs.
+
+    Raises:
+        NoDatabaseError: its database does not answer, or is another version's.
+    """
+    async with _open_running(settings) as database:
+        yield OperateJobs(database=database, clock=SystemClock())
+
+
+@asynccontextmanager
+async def _open_running(settings: Settings) -> AsyncIterator[PostgresDatabase]:
+    """The database of a service that runs.
+
+    Raises:
+        NoDatabaseError: its database does not answer, or is another version's.
+    """
     database = PostgresDatabase(
         database_url(settings),
         schema=settings.database_schema,
@@ -143,14 +182,7 @@ async def open_queues(settings: Settings) -> AsyncIterator[Queues]:
                 "The service's database does not answer, or does not have this version's tables. "
                 "Is the service running, and of this version?"
             )
-        # Nobody is poked: the service looks by itself.
-        yield Queues(
-            database=database,
-            clock=SystemClock(),
-            new_queue_id=new_queue_id,
-            max_queues=settings.max_queues,
-            poke=lambda: None,
-        )
+        yield database
 
 
 @asynccontextmanager
@@ -323,6 +355,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
                 max_input_bytes=settings.max_input_bytes,
                 attempts=settings.job_attempts,
                 retry_seconds=settings.job_retry_seconds,
+                store_seconds=settings.job_wall_seconds,
             ),
         )
         releaser = _releaser(settings, base.database)
@@ -335,10 +368,23 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
                 heartbeat=settings.heartbeat_seconds,
                 silence=settings.stalled_seconds,
                 free=releaser.poke,
+                back=pipeline.settle,
                 slot=True,
             ),
-            takeover=Takeover(app=base.app, database=base.database, clock=clock, silence=settings.stalled_seconds),
+            takeover=Takeover(
+                app=base.app,
+                database=base.database,
+                clock=clock,
+                losses=Losses(clock=clock, limit=settings.job_worker_deaths),
+                silence=settings.stalled_seconds,
+                poke=releaser.poke,
+            ),
             sweep=Sweep(database=base.database, blobs=base.blobs, clock=clock),
+            retention=Retention(
+                database=base.database,
+                clock=clock,
+                keep=timedelta(days=settings.retention_days) if settings.retention_days else None,
+            ),
             releaser=releaser,
         )
 
@@ -348,7 +394,6 @@ def _releaser(settings: Settings, database: PostgresDatabase) -> Releaser:
         database=database,
         silence=settings.stalled_seconds,
         max_concurrent=settings.queue_max_concurrent,
-        interval=settings.release_seconds,
     )
 
 

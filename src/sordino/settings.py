@@ -124,9 +124,20 @@ class Settings(BaseSettings):
         2 * 1024**3, description="Address space the media process of a job may add, bytes."
     )
     media_cpu_seconds: PositiveInt = Field(3600, description="CPU time of the media process of a job, seconds.")
-    job_wall_seconds: PositiveFloat = Field(7200, description="Wall time of the media process of a job, seconds.")
+    job_wall_seconds: PositiveFloat = Field(7200, description="Wall time of the media process of a job, seconds; its input may take as long to arrive, its output to be stored.")
     job_attempts: PositiveInt = Field(3, description="How often a job is tried when the fault is the server's.")
     job_retry_seconds: PositiveInt = Field(2, description="Base of the exponential wait between those tries, seconds.")
+    job_worker_deaths: PositiveInt = Field(
+        3, description="How many workers a job may cost: when so many have died while they ran it, it fails."
+    )
+    drain_seconds: float = Field(
+        20.0,
+        ge=0,
+        description="How long a worker that is to stop goes on with its job before it gives it back, seconds.",
+    )
+    retention_days: int = Field(
+        90, ge=0, le=36500, description="How long jobs are kept after their end, days; 0: for ever."
+    )
     heartbeat_seconds: PositiveFloat = Field(2.0, description="How often a worker says that it lives, seconds.")
     stalled_seconds: PositiveFloat = Field(
         10.0,
@@ -159,10 +170,6 @@ class Settings(BaseSettings):
     mq_gz: SecretStr | None = Field(None, description="Message queue of `MqRegion` gz. Empty: that of `SORDINO_MQ`.")
     mq_cd: SecretStr | None = Field(None, description="Message queue of `MqRegion` cd. Empty: that of `SORDINO_MQ`.")
     mq_hk: SecretStr | None = Field(None, description="Message queue of `MqRegion` hk. Empty: that of `SORDINO_MQ`.")
-    release_seconds: PositiveFloat = Field(
-        1.0,
-        description="How often a process looks for waiting jobs that may run, seconds; each change that lets one run is followed by a look of its own.",
-    )
     denoiser: str = Field(
         DEFAULT_DENOISER,
         description="Engine of jobs that name none in `Model`: the name of any that is installed; a wrong one stops the program with the list of them. `off` removes nothing.",

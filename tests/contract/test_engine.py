@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,12 +13,17 @@ import psycopg
 import pytest
 from procrastinate.exceptions import ConnectorException
 
+from rows import NOW, execute, found, job, release
 from sordino.adapters import worker as worker_module
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.takeover import Takeover
 from sordino.adapters.tasks import MEDIA_QUEUE, run_job
 from sordino.adapters.worker import EngineWorker
+from sordino.domain.callback import JobCallback
+from sordino.domain.job import JobState
+from sordino.domain.ports import ReleasedJob
+from sordino.jobs.losses import Losses
 from sordino.jobs.pipeline import TryAgainError
 
 WORKERS = "SELECT id FROM procrastinate_workers ORDER BY id"
@@ -38,6 +44,13 @@ async def working(
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def takeover_of(app: procrastinate.App, database: PostgresDatabase, *, silence: float = 10, limit: int = 3) -> Takeover:
+    """A takeover; a job may cost so many workers."""
+    clock = SystemClock()
+    losses = Losses(clock=clock, limit=limit)
+    return Takeover(app=app, database=database, clock=clock, losses=losses, silence=silence, poke=lambda: None)
 
 
 async def defer(database: PostgresDatabase, *job_ids: str, release: int = 1) -> None:
@@ -260,7 +273,7 @@ async def test_a_task_that_cannot_be_settled_is_not_forgotten(
         await finish(*args, **options)
 
     monkeypatch.setattr(app.job_manager, "finish_job", failing)
-    takeover = Takeover(app=app, database=empty_database, clock=SystemClock(), silence=0.3)
+    takeover = takeover_of(app, empty_database, silence=0.3)
     await defer(empty_database, "j1")
     async with working(app, log):
         looking = asyncio.create_task(takeover.run())
@@ -286,7 +299,7 @@ async def test_takeover_from_the_dead_and_from_nobody_else(
                 "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s WHERE args ->> 'job_id' = %s",
                 [worker, job_id],
             )
-    takeover = Takeover(app=app, database=empty_database, clock=SystemClock(), silence=10)
+    takeover = takeover_of(app, empty_database, silence=10)
     assert await takeover.from_the_dead() == 2
     assert await takeover.from_the_dead() == 0
     found = {row["job_id"]: row["status"] for row in await rows(empty_database, TASKS)}
@@ -300,3 +313,139 @@ async def test_takeover_from_the_dead_and_from_nobody_else(
         (MEDIA_QUEUE, "run_job", 0, {"job_id": "dead", "release": 3}),
         ("other", "other", 1, {"job_id": "gone", "more": [1]}),
     ]
+
+
+async def test_draining_ends_after_the_task(app: procrastinate.App, empty_database: PostgresDatabase) -> None:
+    """A worker that is drained ends the task it runs, begins no other, and leaves no trace of itself."""
+    entered, release = asyncio.Event(), asyncio.Event()
+    log = Log()
+
+    async def run(job_id: str, number: int) -> None:
+        entered.set()
+        await release.wait()
+        await log(job_id, number)
+
+    await defer(empty_database, "j1", "j2")
+    worker = EngineWorker(
+        app=app, clock=SystemClock(), act=partial(run_job, run), queue=MEDIA_QUEUE, heartbeat=0.05, silence=5.0
+    )
+    task = asyncio.create_task(worker.run())
+    await entered.wait()
+    worker.drain()
+    release.set()
+    async with asyncio.timeout(20):
+        await task
+    assert log.jobs == ["j1"]
+    assert await _only_task(empty_database, "j2", "todo")
+    assert await rows(empty_database, WORKERS) == []
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_draining_an_idle_worker(app: procrastinate.App, empty_database: PostgresDatabase, away: bool) -> None:
+    """A worker that waits for tasks, or for the database, ends at once when it is drained."""
+    begun = asyncio.Event()
+
+    async def back() -> None:
+        begun.set()
+        if away:
+            raise psycopg.OperationalError("away")
+
+    worker = EngineWorker(
+        app=app, clock=SystemClock(), act=Log(), queue=MEDIA_QUEUE, heartbeat=0.05, silence=5.0, back=back
+    )
+    task = asyncio.create_task(worker.run())
+    await begun.wait()
+    worker.drain()
+    async with asyncio.timeout(20):
+        await task
+
+
+async def test_a_cancel_that_breaks_the_task_ends_the_worker(
+    app: procrastinate.App, empty_database: PostgresDatabase
+) -> None:
+    """A worker that is cancelled ends, also when its task breaks of that with an error of the database."""
+    started = asyncio.Event()
+
+    async def run(job_id: str, release: int) -> None:
+        started.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise psycopg.OperationalError("cut") from None
+
+    await defer(empty_database, "j1")
+    async with asyncio.timeout(20), working(app, run):
+        await started.wait()
+
+
+async def dies_with(database: PostgresDatabase, job: ReleasedJob) -> None:
+    """A worker takes the job's task, begins the job, and is seen no more."""
+    async with database.transaction() as tx:
+        assert await tx.jobs.start(job.job_id, job.release, NOW)
+        await tx.connection.execute(
+            "UPDATE procrastinate_jobs SET status = 'doing', worker_id = NULL WHERE args ->> 'job_id' = %s",
+            [job.job_id],
+        )
+
+
+async def released_job(database: PostgresDatabase, **changes: object) -> ReleasedJob:
+    """A job with its task in the engine."""
+    async with database.transaction() as tx:
+        await tx.jobs.add(job(**changes))
+    async with database.transaction() as tx:
+        (it,) = await release(tx)
+        await tx.tasks.run_job(it.job_id, it.release)
+    return it
+
+
+async def test_a_job_that_kills_its_workers_is_given_up(app: procrastinate.App, database: PostgresDatabase) -> None:
+    """A job whose third worker vanishes fails, says why, is told to its callback, and leaves no task."""
+    pokes: list[None] = []
+    takeover = replace(takeover_of(app, database), poke=lambda: pokes.append(None))
+    it = await released_job(database, callback=JobCallback(url="http://hooks.example/"))
+    for death in (1, 2, 3):
+        assert (await found(database)).state.terminal is False
+        await dies_with(database, it)
+        assert await takeover.from_the_dead() == 1
+        assert len(pokes) == death
+    ended = await found(database)
+    assert (ended.state, ended.code, ended.attempt) == (JobState.FAILED, "InternalError", 3)
+    assert "3 times" in ended.message
+    assert await rows(database, TASKS) == []
+    async with database.transaction() as tx:
+        assert len(await tx.deliveries.of_job("j1")) == 1
+    assert await takeover.from_the_dead() == 0
+
+
+async def test_an_attempt_is_lost_once(app: procrastinate.App, database: PostgresDatabase) -> None:
+    """A worker that dies before it begins the job costs nothing: the attempt before it was counted already."""
+    takeover = takeover_of(app, database)
+    it = await released_job(database)
+    await dies_with(database, it)
+    for _ in range(4):
+        assert await takeover.from_the_dead() == 1
+        await execute(database, "UPDATE procrastinate_jobs SET status = 'doing'")
+    assert await execute(database, "SELECT lost_attempts FROM jobs") == [{"lost_attempts": [1]}]
+    assert (await found(database)).state is JobState.RUNNING
+
+
+async def test_a_job_that_waits_is_not_lost(app: procrastinate.App, database: PostgresDatabase) -> None:
+    """A worker that vanishes without having begun the job, or having given it back, costs nothing."""
+    takeover = takeover_of(app, database, limit=1)
+    await released_job(database)
+    await execute(database, "UPDATE procrastinate_jobs SET status = 'doing'")
+    assert await takeover.from_the_dead() == 1
+    assert (await found(database)).state is JobState.SUBMITTED
+
+
+async def test_a_worker_that_lives_after_all(app: procrastinate.App, database: PostgresDatabase) -> None:
+    """An attempt that counted as lost is none once its worker speaks."""
+    takeover = takeover_of(app, database, limit=1000)
+    it = await released_job(database)
+    for _ in range(2):
+        await dies_with(database, it)
+        await takeover.from_the_dead()
+    async with database.transaction() as tx:
+        await tx.jobs.find_again("j1", 1)
+        await tx.jobs.find_again("j1", 1)
+    assert await execute(database, "SELECT lost_attempts FROM jobs") == [{"lost_attempts": [2]}]

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import pytest
 
+from rows import execute
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
@@ -36,6 +37,8 @@ from sordino.domain.ports import (
     MediaResult,
 )
 from sordino.errors import ServiceError
+from sordino.jobs.losses import Losses
+from sordino.jobs.operate import OperateJobs
 from sordino.jobs.pipeline import Limits, Pipeline, TryAgainError
 from sordino.jobs.submit import Submit
 from sordino.storage.buckets import BucketStore
@@ -133,7 +136,7 @@ async def world(empty_database: PostgresDatabase) -> World:
         objects=objects,
         media=media,
         clock=clock,
-        limits=Limits(max_input_bytes=100, attempts=3, retry_seconds=2),
+        limits=Limits(max_input_bytes=100, attempts=3, retry_seconds=2, store_seconds=60.0),
     )
     bucket = await buckets.create("b-1250000000", REGION, ACCOUNT)
     made = World(empty_database, bucket, media, blobs, objects, pipeline)
@@ -302,6 +305,8 @@ class Interruptible:
         async with self.database.transaction() as tx:
             yield tx
 
+    reading = transaction
+
 
 async def test_a_job_waits_for_the_database_itself(world: World) -> None:
     """When the job cannot even be put back, it stays Running, waits, and the next attempt ends it."""
@@ -379,6 +384,168 @@ async def test_a_superseded_attempt_is_stopped_at_once(world: World, monkeypatch
     assert stopped.is_set()
     left = await world.job(job)
     assert (left.state, left.attempt) == (JobState.RUNNING, 2)
+
+
+@pytest.mark.parametrize("stage", ["fetch", "convert", "store"])
+async def test_a_stopped_job_ends_at_once(world: World, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    """Whatever a worker does for a job that the operator stops, it ends it, and leaves no output and no callback."""
+    monkeypatch.setattr("sordino.jobs.pipeline.PROGRESS_SECONDS", 0.02)
+    entered, stopped = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        entered.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.set()
+
+    async def waiting_chunks(*_: object) -> AsyncIterator[bytes]:
+        await wait()
+        yield b""
+
+    if stage == "fetch":
+        monkeypatch.setattr(ObstoreBlobs, "get", waiting_chunks)
+    elif stage == "convert":
+        world.media.act = lambda source, target: wait()
+    else:
+        monkeypatch.setattr("sordino.jobs.pipeline._chunks", waiting_chunks)
+    job = await world.submit(callback=CALLBACK)
+    attempt = asyncio.create_task(world.run(job))
+    operator = OperateJobs(database=world.database, clock=SystemClock())
+    async with asyncio.timeout(20):
+        await entered.wait()
+        shown = await operator.stop(job.job_id)
+        await attempt
+    assert stopped.is_set()
+    assert (shown.state, shown.attempt) == (JobState.CANCEL, 1)
+    assert await world.job(job) == shown
+    assert "operator" in shown.message
+    with pytest.raises(ServiceError):
+        await world.objects.head(world.bucket.name, "out.wav")
+    async with world.database.transaction() as tx:
+        assert await tx.deliveries.of_job(job.job_id) == []
+
+
+async def test_a_job_stopped_at_the_very_end(world: World) -> None:
+    """A job that is stopped when its output is stored already stays cancelled, and the output's bytes are removed."""
+    operator = OperateJobs(database=world.database, clock=SystemClock())
+    removed: list[str] = []
+    original = world.blobs.remove
+
+    async def remove(blob_id: str) -> None:
+        removed.append(blob_id)
+        await original(blob_id)
+
+    async def stop(target: BinaryIO) -> None:
+        target.write(b"clean")
+        await operator.stop(job.job_id)
+
+    world.blobs.remove = remove  # type: ignore[method-assign]
+    world.media.act = lambda source, target: stop(target)
+    job = await world.submit()
+    await world.run(job)
+    assert (await world.job(job)).state is JobState.CANCEL
+    with pytest.raises(ServiceError):
+        await world.objects.head(world.bucket.name, "out.wav")
+    (blob_id,) = removed
+    with pytest.raises(BlobNotFoundError):
+        _ = [part async for part in world.blobs.get(blob_id)]
+
+
+async def test_what_an_operator_may_stop(world: World) -> None:
+    """A waiting job is stopped and never runs; twice is quiet; what ended otherwise, or is not there, is refused."""
+    operator = OperateJobs(database=world.database, clock=SystemClock())
+    waiting, done = await world.submit(), await world.submit()
+    await world.run(done)
+    stopped = await operator.stop(waiting.job_id)
+    assert await operator.stop(waiting.job_id) == stopped == await operator.show(waiting.job_id)
+    await world.run(waiting)
+    assert (await world.job(waiting)).state is JobState.CANCEL
+    for job_id, hint in ((done.job_id, "Success"), ("j0", "no job j0")):
+        with pytest.raises(ServiceError) as refusal:
+            await operator.stop(job_id)
+        assert refusal.value.code == "InvalidArgument"
+        assert hint in refusal.value.message
+    assert (await world.job(done)).state is JobState.SUCCESS
+
+
+async def test_users_cancel_no_running_job(world: World) -> None:
+    """What the operator may stop, a user may not: the running job goes on."""
+    async with world.database.transaction() as tx:
+        job = await world.submit()
+        assert await tx.jobs.start(job.job_id, job.release, datetime.now(UTC))
+        assert not await tx.jobs.cancel(world.bucket.name, job.job_id, datetime.now(UTC))
+
+
+async def test_a_store_that_stands_still(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blob store that neither answers nor fails holds a worker up for so long, then the job waits for it."""
+    pipeline = replace(world.pipeline, limits=replace(world.pipeline.limits, store_seconds=0.05))
+
+    async def stuck(*_: object) -> AsyncIterator[bytes]:
+        await asyncio.sleep(60)
+        yield b""
+
+    job = await world.submit()
+    with monkeypatch.context() as patch:
+        patch.setattr(ObstoreBlobs, "get", stuck)
+        async with asyncio.timeout(20):
+            with pytest.raises(TryAgainError):
+                await pipeline.run(job.job_id, job.release)
+    assert (await world.job(job)).state is JobState.SUBMITTED
+    await world.run(job)
+    assert (await world.job(job)).state is JobState.SUCCESS
+
+
+async def lost_attempts(world: World) -> object:
+    """Those that count against the only job."""
+    (row,) = await execute(world.database, "SELECT lost_attempts FROM jobs")
+    return row["lost_attempts"]
+
+
+async def test_a_worker_that_was_only_asleep_counts_for_no_loss(world: World) -> None:
+    """An attempt that was taken over while its worker slept is taken from the job's account when the worker wakes."""
+    losses = Losses(clock=SystemClock(), limit=3)
+
+    async def sleep_through_a_takeover() -> None:
+        async with world.database.transaction() as tx:
+            assert await losses.count(tx, job.job_id, job.release)
+        assert await lost_attempts(world) == [1]
+        async with world.database.transaction() as tx:
+            assert await tx.jobs.start(job.job_id, job.release, datetime.now(UTC))
+
+    job = await world.submit()
+    world.media.act = lambda source, target: sleep_through_a_takeover()
+    await world.run(job)
+    assert await lost_attempts(world) == []
+    assert (await world.job(job)).attempt == 2
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+async def test_what_could_not_be_given_back_is_later(world: World, taken_over: bool) -> None:
+    """A job that was cut off by an outage is given back after it, or, if others took it over, not held against it."""
+    database = Interruptible(world.database)
+    pipeline = replace(world.pipeline, database=database)
+
+    def go_away(source: BinaryIO, target: BinaryIO) -> None:
+        database.away = True
+        raise RuntimeError("cut")
+
+    world.media.act = go_away
+    job = await world.submit()
+    with pytest.raises(TryAgainError):
+        await pipeline.run(job.job_id, job.release)
+    with pytest.raises(DatabaseUnavailableError):
+        await pipeline.settle()
+    if taken_over:
+        async with world.database.transaction() as tx:
+            await Losses(clock=SystemClock(), limit=3).count(tx, job.job_id, job.release)
+            await tx.jobs.start(job.job_id, job.release, datetime.now(UTC))
+    database.away = False
+    await pipeline.settle()
+    left = await world.job(job)
+    assert (left.state, left.attempt) == ((JobState.RUNNING, 2) if taken_over else (JobState.SUBMITTED, 1))
+    assert await lost_attempts(world) == []
+    assert pipeline.owed == []
 
 
 async def test_recordings_have_no_name(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

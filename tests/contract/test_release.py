@@ -25,6 +25,7 @@ from sordino.domain.job import Job, JobState
 from sordino.domain.ports import Database, DatabaseUnavailableError
 from sordino.domain.queue import QueueSettings, QueueState
 from sordino.domain.release import depth, shares
+from sordino.jobs.losses import Losses
 from sordino.jobs.manage import ManageJobs
 from sordino.jobs.queues import Queues
 from sordino.jobs.release import Releaser
@@ -448,7 +449,11 @@ async def test_a_dead_worker_and_the_count(app: procrastinate.App, database: Pos
     async with database.transaction() as tx:
         await tx.jobs.start("a", 1, NOW)
     assert await releaser(database)() == 0
-    assert await Takeover(app=app, database=database, clock=SystemClock(), silence=60).from_the_dead() == 1
+    losses = Losses(clock=SystemClock(), limit=3)
+    takeover = Takeover(
+        app=app, database=database, clock=SystemClock(), losses=losses, silence=60, poke=lambda: None
+    )
+    assert await takeover.from_the_dead() == 1
     assert await releaser(database)() == 0
     assert await tasks(database) == ["a"]
     async with database.transaction() as tx:

@@ -104,18 +104,23 @@ class Supervisor:
     Attributes:
         programs: the processes to keep.
         cares: what else to keep alive.
+        patience: seconds that programs have to finish what they are at, beside those that ending takes.
     """
 
     programs: Sequence[Program]
     cares: Sequence[Care] = ()
+    patience: float = 0.0
     _stop: threading.Event = field(default_factory=threading.Event)
+    _hurry: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
-        """Have ``run`` end; may be called from a signal handler."""
+        """Have ``run`` end; a second time, have the programs asked again. May be called from a signal handler."""
+        if self._stop.is_set():
+            self._hurry.set()
         self._stop.set()
 
     def run(self) -> None:
-        """Keep every program running until ``stop``; then end them all, by force after 20 s."""
+        """Keep every program running until ``stop``; then end them all, by force after ``patience`` and 20 s."""
         lifeline, held = os.pipe()
         try:
             children = [_Child(program, lifeline) for program in self.programs]
@@ -125,32 +130,42 @@ class Supervisor:
                 for child in children:
                     child.tend()
                 self._stop.wait(0.1)
-            _end([child.process for child in children if child.process])
+            self._end([child.process for child in children if child.process])
         finally:
             os.close(lifeline)
             os.close(held)
 
+    def _end(self, processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+        log.info("stopping; a second signal hurries", seconds_for_running_jobs=self.patience)
+        deadline = time.monotonic() + self.patience + STOP_SECONDS
+        self._hurry.set()
+        while (alive := [process for process in processes if process.poll() is None]) and time.monotonic() < deadline:
+            if self._hurry.is_set():
+                self._hurry.clear()
+                _terminate(alive)
+            self._hurry.wait(0.05)
+        _kill(alive)
 
-def _end(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+
+def _terminate(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
     for process in processes:
         process.terminate()
-    deadline = time.monotonic() + STOP_SECONDS
+
+
+def _kill(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
     for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            log.warning("process does not stop; killing it", pid=process.pid)
-            process.kill()
-            process.wait()
+        log.warning("process does not stop; killing it", pid=process.pid)
+        process.kill()
+        process.wait()
 
 
-def hold_lifeline(descriptor: int | None) -> None:
-    """In a child: end this process as SIGTERM would once the supervisor is gone."""
+def hold_lifeline(descriptor: int | None, number: signal.Signals = signal.SIGTERM) -> None:
+    """In a child: end this process with a signal once the supervisor is gone."""
     if descriptor is None:
         return
 
     def watch() -> None:
         os.read(descriptor, 1)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
     threading.Thread(target=watch, name="lifeline", daemon=True).start()

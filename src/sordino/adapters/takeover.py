@@ -1,6 +1,7 @@
 """Takeover: nothing that was accepted is left to a worker that is gone, or to no worker at all."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -9,9 +10,10 @@ import procrastinate
 import structlog
 from psycopg.rows import DictRow
 
-from sordino.adapters.postgres.database import PostgresDatabase
-from sordino.adapters.postgres.session import Connection, unavailable_when_lost
+from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
+from sordino.adapters.tasks import RUN_JOB, job_and_release
 from sordino.domain.ports import Clock, DatabaseUnavailableError
+from sordino.jobs.losses import Losses
 
 log = structlog.get_logger(__name__)
 
@@ -38,13 +40,17 @@ class Takeover:
     Which attempt may finish a job is decided by the job's row: running one twice wastes time and breaks nothing.
 
     Attributes:
+        losses: counts the workers that a job has cost.
         silence: seconds without a sign of life after which a worker counts as dead.
+        poke: called when a job has ended, so that others can be released.
     """
 
     app: procrastinate.App
     database: PostgresDatabase
     clock: Clock
+    losses: Losses
     silence: float
+    poke: Callable[[], None]
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
@@ -57,21 +63,29 @@ class Takeover:
             await asyncio.sleep(self.silence / 3)
 
     async def from_the_dead(self) -> int:
-        """Give the tasks of workers that fell silent to whoever is free; how many there were."""
-        with unavailable_when_lost():
-            async with self.database.pool.connection() as connection:
-                found = await connection.execute(TAKE_FROM_THE_DEAD, {"silence": self.silence})
-                rows = await found.fetchall()
-                for row in rows:
-                    await self._again(connection, row)
-        if rows:
-            log.warning("took over the tasks of dead workers", tasks=[row["args"] for row in rows])
-        return len(rows)
+        """Give the tasks of workers that fell silent to whoever is free; how many there were.
 
-    async def _again(self, connection: Connection, task: DictRow) -> None:
+        A job that has cost too many workers ends instead.
+        """
+        async with self.database.transaction() as tx:
+            tasks = await self._take(tx)
+            for task in tasks:
+                if task["task_name"] != RUN_JOB or await self.losses.count(tx, *job_and_release(task["args"])):
+                    await self._again(tx, task)
+        if tasks:
+            log.warning("took over the tasks of dead workers", tasks=[task["args"] for task in tasks])
+            self.poke()
+        return len(tasks)
+
+    async def _take(self, tx: PostgresTransaction) -> Sequence[DictRow]:
+        """Those tasks, in the order of their jobs: whoever else changes several jobs in that order is no deadlock."""
+        found = await tx.connection.execute(TAKE_FROM_THE_DEAD, {"silence": self.silence})
+        return sorted(await found.fetchall(), key=lambda task: str(task["args"].get("job_id")))
+
+    async def _again(self, tx: PostgresTransaction, task: DictRow) -> None:
         """Defer the task as it was: for a job, its release is still the one that may run."""
         deferrer = self.app.configure_task(
-            task["task_name"], queue=task["queue_name"], priority=task["priority"], connection=connection
+            task["task_name"], queue=task["queue_name"], priority=task["priority"], connection=tx.connection
         )
         await deferrer.defer_async(**task["args"])
 

@@ -23,9 +23,14 @@ def engine() -> procrastinate.App:
     return procrastinate.App(connector=procrastinate.PsycopgConnector())
 
 
+def job_and_release(task: Mapping[str, Any]) -> tuple[str, int]:
+    """What a task that ``EngineTasks.run_job`` deferred is about; those of earlier versions name no release."""
+    return str(task["job_id"]), int(task.get("release", 0))
+
+
 async def run_job(run: Callable[[str, int], Awaitable[None]], task: Mapping[str, Any]) -> None:
-    """Do a task that ``EngineTasks.run_job`` deferred; those of earlier versions name no release."""
-    await run(str(task["job_id"]), int(task.get("release", 0)))
+    """Do such a task."""
+    await run(*job_and_release(task))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ comes back under a new number, and what the old number still holds is taken over
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -40,13 +40,17 @@ class SessionLostError(Exception):
     """Others may take this worker for dead: it must stop what it does and begin anew."""
 
 
+async def _nothing() -> None:
+    """Do nothing."""
+
+
 LOST: Final = (ConnectorException, psycopg.Error, DatabaseUnavailableError, SessionLostError)
 """What ends a session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineWorker:
-    """Runs tasks one at a time until cancelled; outlives restarts of the database.
+    """Runs tasks one at a time until drained or cancelled; outlives restarts of the database.
 
     Attributes:
         app: the engine, open over a pool.
@@ -55,7 +59,9 @@ class EngineWorker:
         heartbeat: seconds between signs of life.
         silence: seconds without one after which a worker counts as dead.
         free: called whenever it can take a task more than before: at the beginning, and after each task.
+        back: awaited when the database is there, or there again: for what could not be written while it was away.
         slot: whether jobs are released for it to run.
+        bell: rings when there may be something to do.
     """
 
     app: procrastinate.App
@@ -65,34 +71,46 @@ class EngineWorker:
     heartbeat: float
     silence: float
     free: Callable[[], None] = lambda: None
+    back: Callable[[], Awaitable[None]] = _nothing
     slot: bool = False
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def drain(self) -> None:
+        """Take no task any more; ``run`` returns when the one that runs now has ended."""
+        self.draining.set()
+        self.bell.set()
 
     async def run(self) -> None:
-        """Work until cancelled; the job that runs then goes back to the queue."""
+        """Work until drained, or cancelled: the job that runs then goes back to the queue."""
         loop, pause = asyncio.get_running_loop(), 1.0
-        while True:
+        while not self.draining.is_set():
             began = loop.time()
             try:
                 await self._session()
             except* LOST as lost:
-                log.warning("worker begins anew", errors=[_cause(error) for error in lost.exceptions])
+                log.warning("session lost", errors=[_cause(error) for error in lost.exceptions])
+            _mind_cancelling()
             pause = 1.0 if loop.time() - began > STEADY_SECONDS else min(pause * 2, LONGEST_PAUSE)
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self.draining.wait()
 
     async def _session(self) -> None:
-        """Work under one number of the engine, until the database fails or others may hold us for dead."""
+        """Work under one number of the engine, until drained, the database fails or others may hold us for dead."""
         engine = self.app.job_manager
+        await self.back()
         await engine.prune_stalled_workers(self.silence)
         worker_id = await engine.register_worker()
         if self.slot:
             await self._execute(TAKE_SLOT, worker_id)
         self.free()
-        bell = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._beat(worker_id))
-                group.create_task(self._listen(bell))
-                group.create_task(self._work(worker_id, bell))
+                beside = [group.create_task(self._beat(worker_id)), group.create_task(self._listen())]
+                await asyncio.wait([group.create_task(self._work(worker_id))])
+                for task in beside:
+                    task.cancel()
         finally:
             # Our tasks are then free at once; without it they are after ``silence``.
             with suppress(*LOST, TimeoutError):
@@ -104,6 +122,7 @@ class EngineWorker:
         loop = asyncio.get_running_loop()
         last = loop.time()
         while True:
+            _mind_cancelling()
             await asyncio.sleep(self.heartbeat)
             try:
                 known = await self._sign_of_life(worker_id)
@@ -123,11 +142,11 @@ class EngineWorker:
         async with _pool(self.app).connection() as connection:
             return int((await connection.execute(query, [worker_id])).rowcount)
 
-    async def _listen(self, bell: asyncio.Event) -> None:
+    async def _listen(self) -> None:
         """Ring when a task is deferred. Without it polling still finds tasks, so its failures are waited out."""
 
         async def ring(**_: object) -> None:
-            bell.set()
+            self.bell.set()
 
         while True:
             try:
@@ -136,16 +155,18 @@ class EngineWorker:
                 log.warning("cannot listen for new tasks", error=_cause(error))
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _work(self, worker_id: int, bell: asyncio.Event) -> None:
-        while True:
-            bell.clear()
+    async def _work(self, worker_id: int) -> None:
+        while not self.draining.is_set():
+            _mind_cancelling()
+            self.bell.clear()
             task = await self.app.job_manager.fetch_job(queues=[self.queue], worker_id=worker_id)
             if task is not None:
                 await self._run(task)
                 self.free()
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(bell.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self.bell.wait()
 
     async def _run(self, task: Task) -> None:
         try:
@@ -166,6 +187,17 @@ class EngineWorker:
 
     async def _defer(self, task: Task, seconds: float) -> None:
         await self.app.job_manager.retry_job(task, retry_at=self.clock.now() + timedelta(seconds=seconds))
+
+
+def _mind_cancelling() -> None:
+    """End a task whose cancelling got lost: what it waited for broke, or came, at the same moment.
+
+    Raises:
+        CancelledError: someone wants this task to end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _pool(app: procrastinate.App) -> Any:  # noqa: ANN401 - rows differ by pool

@@ -10,31 +10,40 @@ import typer
 from sordino.cli.start import fail, read_settings
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from sordino.adapters.certificates import Names
     from sordino.adapters.tls_directory import Made
+    from sordino.domain.job import Job
     from sordino.domain.queue import NewLimits, Queue
+    from sordino.jobs.operate import OperateJobs
     from sordino.jobs.queues import Queues
     from sordino.settings import Settings
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 DEFAULT = "default"
 DEFAULT_DAYS = 730
 MAX_DAYS = 825
 """Apple's systems take no certificate that lasts longer."""
 
-app = typer.Typer(help="Administer a service: its certificate, its queues.", no_args_is_help=True)
+app = typer.Typer(help="Administer a service: its certificate, its queues, its jobs.", no_args_is_help=True)
 queue_app = typer.Typer(help="Limits of queues. The service must be running.", no_args_is_help=True)
 app.add_typer(queue_app, name="queue")
+job_app = typer.Typer(help="Jobs, whosever they are. The service must be running.", no_args_is_help=True)
+app.add_typer(job_app, name="job")
 
 Data = Annotated[Path | None, typer.Option("--data", help="The service's data directory. [SORDINO_DATA]")]
 BucketName = Annotated[str, typer.Argument(help="Full name of the bucket, `<name>-<APPID>`.", metavar="BUCKET")]
+JobId = Annotated[str, typer.Argument(help="Id of the job.", metavar="JOB_ID")]
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 Limit = Annotated[str | None, typer.Option(help=f"A number from 1, or `{DEFAULT}`: the server's setting.")]
 
 
 @app.callback()
 def _group() -> None:
-    """Administer a service: its certificate, its queues."""
+    """Administer a service: its certificate, its queues, its jobs."""
 
 
 @app.command()
@@ -157,6 +166,49 @@ def limit_queue(
     _print([_row(settings, changed)])
 
 
+@job_app.command("show")
+def show_job(job_id: JobId, as_json: Json = False, data: Data = None) -> None:
+    """Show a job."""
+    _show(_run_jobs(read_settings(data=data), lambda jobs: jobs.show(job_id)), as_json=as_json)
+
+
+@job_app.command("cancel")
+def cancel_job(job_id: JobId, as_json: Json = False, data: Data = None) -> None:
+    """Cancel a job that waits or runs, and show it.
+
+    A worker that runs it stops within a second; the job leaves no output. What has ended stays as it is.
+    """
+    _show(_run_jobs(read_settings(data=data), lambda jobs: jobs.stop(job_id)), as_json=as_json)
+
+
+def _show(job: "Job", *, as_json: bool) -> None:
+    row = _job_row(job)
+    if as_json:
+        typer.echo(json.dumps(row, ensure_ascii=False, indent=2))
+        return
+    for name, value in row.items():
+        if value not in (None, ""):
+            typer.echo(f"{name.replace('_', ' '):>12}  {value}")
+
+
+def _job_row(job: "Job") -> dict[str, Any]:
+    """What is shown of a job; times are in UTC."""
+    times = {name: getattr(job, name) for name in ("created_at", "started_at", "ended_at")}
+    return {
+        "job_id": job.job_id,
+        "bucket": job.bucket,
+        "queue_id": job.queue_id,
+        "state": str(job.state),
+        "progress": job.progress,
+        "attempt": job.attempt,
+        "input": job.input_object,
+        "output": f"{job.operation.output.bucket}/{job.operation.output.object}",
+        **{name: time.isoformat() if time else None for name, time in times.items()},
+        "code": job.code if job.state.terminal else None,
+        "message": job.message,
+    }
+
+
 def _number(name: str, text: str) -> int | None:
     from sordino.domain.queue import MAX_LIMIT
 
@@ -169,15 +221,28 @@ def _number(name: str, text: str) -> int | None:
 
 def _run(settings: "Settings", use: "Callable[[Queues], Awaitable[T]]") -> T:
     """Do something with the queues of the service that runs."""
+    from sordino.bootstrap import open_queues
+
+    return _run_with(lambda: open_queues(_with_database(settings)), use)
+
+
+def _run_jobs(settings: "Settings", use: "Callable[[OperateJobs], Awaitable[T]]") -> T:
+    """Do something with its jobs."""
+    from sordino.bootstrap import open_jobs
+
+    return _run_with(lambda: open_jobs(_with_database(settings)), use)
+
+
+def _run_with(open_cases: "Callable[[], AbstractAsyncContextManager[C]]", use: "Callable[[C], Awaitable[T]]") -> T:
     import asyncio
 
-    from sordino.bootstrap import NoDatabaseError, open_queues
+    from sordino.bootstrap import NoDatabaseError
     from sordino.domain.ports import DatabaseUnavailableError
     from sordino.errors import ServiceError
 
     async def work() -> T:
-        async with open_queues(_with_database(settings)) as queues:
-            return await use(queues)
+        async with open_cases() as cases:
+            return await use(cases)
 
     try:
         return asyncio.run(work())

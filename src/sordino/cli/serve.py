@@ -12,6 +12,7 @@ import typer
 from sordino.cli.start import fail, read_settings
 
 if TYPE_CHECKING:
+    import asyncio
     import socket
     from contextlib import ExitStack
 
@@ -48,7 +49,10 @@ def serve(
     data: Data = None,
     workers: Workers = None,
 ) -> None:
-    """Run the whole service: database, API and workers, until SIGTERM or Ctrl-C."""
+    """Run the whole service: database, API and workers, until SIGTERM or Ctrl-C.
+
+    Jobs that run have SORDINO_DRAIN_SECONDS to end then; a second signal gives them back at once.
+    """
     from contextlib import ExitStack
 
     from sordino.adapters.data_directory import DataDirectoryError, locked
@@ -88,6 +92,7 @@ def _serve(settings: "Settings", listeners: "Sequence[socket.socket]", stack: "E
             *(Program(name=f"worker-{number + 1}", command=[*me, "worker"]) for number in range(settings.workers)),
         ],
         cares=cares,
+        patience=settings.drain_seconds,
     )
     _on_stop_signals(supervisor.stop)
     typer.echo(
@@ -145,14 +150,18 @@ async def _run_api(settings: "Settings", listeners: "Sequence[socket.socket]", t
 
 
 def worker(data: Data = None, lifeline: Lifeline = None) -> None:
-    """Run one worker process alone: one job at a time; needs SORDINO_DATABASE_URL."""
+    """Run one worker process alone: one job at a time; needs SORDINO_DATABASE_URL.
+
+    SIGTERM or Ctrl-C lets the job that runs have SORDINO_DRAIN_SECONDS to end; a second one gives it back at once.
+    """
     import asyncio
     from contextlib import ExitStack
 
     from sordino.adapters.supervisor import hold_lifeline
 
     settings = read_settings(data=data)
-    hold_lifeline(lifeline)
+    # Whatever killed the supervisor: nobody looks after what is left to be done, and the database goes with it.
+    hold_lifeline(lifeline, signal.SIGQUIT)
     if lifeline is None:
         _warn_of_unknown_variables()
         with ExitStack() as stack:
@@ -170,11 +179,33 @@ async def _run_worker(settings: "Settings") -> None:
 
     async with open_worker(settings) as worker_half:
         task = asyncio.create_task(worker_half.run())
-        loop = asyncio.get_running_loop()
-        for number in _stop_signals():
-            loop.add_signal_handler(number, task.cancel)
+        _drain_on_signals(worker_half.drain, task, settings.drain_seconds)
         with suppress(asyncio.CancelledError):
             await task
+
+
+def _drain_on_signals(drain: Callable[[], None], task: "asyncio.Task[None]", seconds: float) -> None:
+    """Let a signal drain the worker for so long, and a second one, or SIGQUIT, end it at once."""
+    import asyncio
+
+    loop, asked = asyncio.get_running_loop(), False
+
+    def at_once() -> None:
+        drain()  # so that it ends, too, when its job cannot be given back
+        task.cancel()
+
+    def stop() -> None:
+        nonlocal asked
+        if asked:
+            at_once()
+            return
+        asked = True
+        drain()
+        loop.call_later(seconds, at_once)
+
+    for number in _stop_signals():
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGQUIT, at_once)
 
 
 def _warn_of_unknown_variables() -> None:

@@ -86,12 +86,19 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
         JobState.PAUSE: frozenset({JobState.SUBMITTED, JobState.CANCEL}),
         # Running → Submitted: the worker stopped or died, the job waits again.
         # Running → Running: another worker took it over.
-        JobState.RUNNING: frozenset({JobState.RUNNING, JobState.SUBMITTED, JobState.SUCCESS, JobState.FAILED}),
+        # Running → Cancel: the operator of the service stopped it.
+        JobState.RUNNING: frozenset(
+            {JobState.RUNNING, JobState.SUBMITTED, JobState.SUCCESS, JobState.FAILED, JobState.CANCEL}
+        ),
         JobState.SUCCESS: frozenset(),
         JobState.FAILED: frozenset(),
         JobState.CANCEL: frozenset(),
     }
 )
+
+
+WAITING: Final = frozenset({JobState.SUBMITTED, JobState.PAUSE})
+"""States of a job that waits: only such a one can its user cancel."""
 
 
 def sources(target: JobState) -> frozenset[JobState]:
@@ -287,6 +294,14 @@ class Job:
     def level(self) -> int:
         """Priority, 0-2; larger goes first."""
         return self.operation.job_level or 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostAttempt:
+    """A running attempt whose worker vanished, and how many of the job's attempts were lost so by now."""
+
+    job: Job
+    losses: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

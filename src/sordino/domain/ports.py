@@ -13,7 +13,7 @@ from sordino.domain.bucket import Bucket, Listing, StoredObject
 from sordino.domain.callback import CallbackTarget
 from sordino.domain.delivery import Callback, Delivery, DeliveryState, DueDelivery, LoggedDelivery, Receipt
 from sordino.domain.identity import AccessKey
-from sordino.domain.job import Job, JobCursor, JobFilter, MediaInfo, NoiseReduction, Order, Outcome
+from sordino.domain.job import Job, JobCursor, JobFilter, LostAttempt, MediaInfo, NoiseReduction, Order, Outcome
 from sordino.domain.message import Found, Message, MessageQueue, QueueCounts, Search, Subscription, Topic
 from sordino.domain.message import Receipt as MessageReceipt
 from sordino.domain.page import Page, Paged
@@ -243,6 +243,14 @@ class Jobs(Protocol):
         """End a waiting job as cancelled; False (and nothing written) when there is none that waits."""
         ...
 
+    async def get(self, job_id: str) -> Job | None:
+        """The job, of whatever bucket."""
+        ...
+
+    async def stop(self, job_id: str, message: str, at: datetime) -> bool:
+        """End a job as cancelled, a running one too; False (and nothing written) when none is to be ended."""
+        ...
+
     async def pause(self, bucket: str, queue_id: str) -> int:
         """Pause the waiting jobs of a queue; how many there were."""
         ...
@@ -256,6 +264,10 @@ class Jobs(Protocol):
 
         None when it may not run: it has ended, waits, is unknown, or was released again since.
         """
+        ...
+
+    async def runs(self, job_id: str, attempt: int) -> bool:
+        """Whether that attempt is the one running."""
         ...
 
     async def progress(self, job_id: str, attempt: int, percent: int) -> bool:
@@ -273,12 +285,27 @@ class Jobs(Protocol):
         """Count a fault of the server against a running attempt; the faults so far, None when it no longer runs."""
         ...
 
+    async def lose(self, job_id: str, release: int) -> LostAttempt | None:
+        """Count the running attempt of that release as lost, once; None when none of it runs."""
+        ...
+
+    async def find_again(self, job_id: str, attempt: int) -> None:
+        """Take an attempt that counted as lost for none: its worker lives."""
+        ...
+
     async def finish(self, job_id: str, attempt: int, outcome: Outcome, at: datetime) -> bool:
         """End a running attempt; False (and nothing written) when it is no longer the one running."""
         ...
 
     async def unfinished_without_task(self, before: datetime, limit: int) -> Sequence[Job]:
         """Up to ``limit`` released jobs created before ``before``, oldest first, that no task would run."""
+        ...
+
+    async def remove_ended(self, before: datetime, limit: int) -> int:
+        """Delete up to ``limit`` jobs that ended before ``before``, oldest first, with their deliveries; how many.
+
+        Jobs that another transaction is changing are passed over.
+        """
         ...
 
 

@@ -6,10 +6,10 @@ that only the latest attempt may make. A worker killed at any step leaves a job 
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import BinaryIO, NoReturn
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO, Final, NoReturn, TypeVar
 
 import structlog
 
@@ -33,6 +33,8 @@ from sordino.storage.objects import ObjectStore, Upload
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 CONTENT_TYPES = {
     AudioFormat.WAV: "audio/wav",
     AudioFormat.MP3: "audio/mpeg",
@@ -43,6 +45,8 @@ CONTENT_TYPES = {
 VIDEO_CONTENT_TYPE = "video/mp4"
 CHUNK = 1 << 20
 PROGRESS_SECONDS = 1.0
+LOOKS_A_PROGRESS: Final = 2
+"""How often a worker looks whether its attempt still counts, for each time that it writes the progress."""
 LONGEST_OUTAGE_PAUSE = 60.0
 """Seconds between two looks, at most, at whether the database and the blob store are back."""
 
@@ -56,16 +60,24 @@ class TryAgainError(Exception):
 
 
 class SupersededError(Exception):
-    """Another attempt has taken the job over; this one must leave no trace."""
+    """The job was taken over by another attempt, or stopped; this attempt must leave no trace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Limits of a job: input bytes, tries when the fault is ours, seconds the first of them waits (then doubling)."""
+    """What a job may use.
+
+    Attributes:
+        max_input_bytes: of its input.
+        attempts: tries when the fault is ours.
+        retry_seconds: how long the first of them waits; then doubling.
+        store_seconds: how long its input may take to arrive, and its output to be stored.
+    """
 
     max_input_bytes: int
     attempts: int
     retry_seconds: int
+    store_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +89,21 @@ class Pipeline:
     media: Media
     clock: Clock
     limits: Limits
+    owed: list[Job] = field(default_factory=list)
+    """Jobs that could not be given back, and count as running."""
+
+    async def settle(self) -> None:
+        """Give back what could not be given back while the database was away.
+
+        Raises:
+            DatabaseUnavailableError: it still is.
+        """
+        while self.owed:
+            job = self.owed[-1]
+            async with self.database.transaction() as tx:
+                if not await tx.jobs.requeue(job.job_id, job.attempt):
+                    await tx.jobs.find_again(job.job_id, job.attempt)
+            self.owed.pop()
 
     async def run(self, job_id: str, release: int) -> None:
         """Run a new attempt of the job if that release is its latest; returns when it has ended or needs no run.
@@ -107,7 +134,7 @@ class Pipeline:
         try:
             await self._steps(job)
         except SupersededError:
-            log.warning("job was taken over by another attempt")
+            await self._leave(job)
         except asyncio.CancelledError:
             await self._give_back(job)
             raise
@@ -122,10 +149,36 @@ class Pipeline:
 
     async def _steps(self, job: Job) -> None:
         async with _nameless_file() as source, _nameless_file() as target:
-            await self.fetch(job, source)
-            result = await self.convert(job, source, target)
-            stored = await self.store(job, target, result.info)
+            note = _Progress()
+            result, stored = await self._watched(job, note, self._make(job, source, target, note))
             await self.finish(job, stored, result)
+
+    async def _make(
+        self, job: Job, source: BinaryIO, target: BinaryIO, note: "_Progress"
+    ) -> tuple[MediaResult, StoredObject]:
+        async with _in_time(self.limits.store_seconds, "the input did not arrive"):
+            await self.fetch(job, source)
+        # Decode, denoise, resample, encode: the media process does these four.
+        result = await self.media.denoise(source, target, job.operation.noise_reduction, note)
+        async with _in_time(self.limits.store_seconds, "the output was not stored"):
+            return result, await self.store(job, target, result.info)
+
+    async def _watched(self, job: Job, note: "_Progress", steps: Coroutine[None, None, T]) -> T:
+        """Take the steps while their progress is written.
+
+        Raises:
+            SupersededError: the job is no longer this attempt's; the steps were stopped, the media process too.
+        """
+        work = asyncio.create_task(steps)
+        watch = asyncio.create_task(self._watch(job, note))
+        try:
+            await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
+            # The watch ends by an error only, and what was made meanwhile counts more.
+            return await (work if work.done() else watch)
+        finally:
+            work.cancel()
+            watch.cancel()
+            await asyncio.gather(work, watch, return_exceptions=True)
 
     async def fetch(self, job: Job, source: BinaryIO) -> None:
         """Copy the input object to a file.
@@ -147,25 +200,6 @@ class Pipeline:
             await asyncio.to_thread(source.write, chunk)
         await asyncio.to_thread(source.flush)
 
-    async def convert(self, job: Job, source: BinaryIO, target: BinaryIO) -> MediaResult:
-        """Decode, denoise, resample, encode: the media process does these four, while its progress is written.
-
-        Raises:
-            SupersededError: another attempt runs or has ended the job; the media process was stopped.
-            MediaFailedError: the input cannot be processed.
-        """
-        note = _Progress()
-        work = asyncio.create_task(self.media.denoise(source, target, job.operation.noise_reduction, note))
-        writer = asyncio.create_task(self._write_progress(job, note))
-        try:
-            await asyncio.wait([work, writer], return_when=asyncio.FIRST_COMPLETED)
-            # The writer ends by an error only, and what was made meanwhile counts more.
-            return await (work if work.done() else writer)
-        finally:
-            work.cancel()
-            writer.cancel()
-            await asyncio.gather(work, writer, return_exceptions=True)
-
     async def store(self, job: Job, target: BinaryIO, info: MediaInfo) -> StoredObject:
         """Write the result's bytes; nobody sees them until ``finish`` writes the row."""
         output = job.operation.output
@@ -180,16 +214,19 @@ class Pipeline:
         """Make the output visible and end the job, in one transaction.
 
         Raises:
-            SupersededError: another attempt runs or has ended the job; nothing was written.
+            SupersededError: the job is no longer this attempt's; nothing was written, and the result's bytes are gone.
         """
         # The ETag of an object that was written in one piece is its MD5.
         info = replace(result.info, md5=stored.etag)
         outcome = Outcome(state=JobState.SUCCESS, message=result.note, media_info=info)
         async with self.database.transaction() as tx:
-            if not await self._end(tx, job, outcome):
-                raise SupersededError
-            await _check_target(tx, job)
-            await tx.objects.put(stored)
+            ended = await self._end(tx, job, outcome)
+            if ended:
+                await _check_target(tx, job)
+                await tx.objects.put(stored)
+        if not ended:
+            await self.objects.discard(stored)
+            raise SupersededError
         log.info("job succeeded", seconds=result.info.duration, bytes=stored.size)
 
     async def _end(self, tx: Transaction, job: Job, outcome: Outcome) -> bool:
@@ -204,19 +241,32 @@ class Pipeline:
         outcome = Outcome(state=JobState.FAILED, code=code, message=message)
         async with self.database.transaction() as tx:
             written = await self._end(tx, job, outcome)
-        log.info("job failed" if written else "job was taken over by another attempt", code=code, message=message)
+        if not written:
+            await self._leave(job)
+            return
+        log.info("job failed", code=code, message=message)
+
+    async def _leave(self, job: Job) -> None:
+        """Leave alone a job that is another attempt's, or was stopped: this worker lives, whatever others believed."""
+        log.warning("job was stopped, or taken over by another attempt")
+        async with self.database.transaction() as tx:
+            await tx.jobs.find_again(job.job_id, job.attempt)
 
     async def _give_back(self, job: Job) -> bool:
         """Put the job back; False when it is no longer this attempt's."""
         try:
             async with self.database.transaction() as tx:
                 given = await tx.jobs.requeue(job.job_id, job.attempt)
+            if not given:
+                await self._leave(job)
+                return False
         except DatabaseUnavailableError as error:
             # It still counts as running, and its task makes some worker begin it anew.
             log.warning("job cannot be given back", error=str(error))
+            self.owed.append(job)
             return True
-        log.info("job goes back to the queue" if given else "job was taken over by another attempt")
-        return given
+        log.info("job goes back to the queue")
+        return True
 
     async def _wait(self, job: Job, outage: Exception) -> None:
         """Put the job back until the stores are there again; that counts against nobody, however long it takes."""
@@ -233,6 +283,7 @@ class Pipeline:
         async with self.database.transaction() as tx:
             faults = await tx.jobs.fault(job.job_id, job.attempt)
             if faults is None:
+                await tx.jobs.find_again(job.job_id, job.attempt)
                 return
             if faults >= self.limits.attempts:
                 await self._end(tx, job, _given_up(job, faults, fault))
@@ -240,26 +291,32 @@ class Pipeline:
             await tx.jobs.requeue(job.job_id, job.attempt)
         raise TryAgainError(self.limits.retry_seconds * 2 ** (faults - 1)) from fault
 
-    async def _write_progress(self, job: Job, note: "_Progress") -> NoReturn:
-        """Write the latest percent about once a second until cancelled, or until the attempt is no longer the latest.
+    async def _watch(self, job: Job, note: "_Progress") -> NoReturn:
+        """Write the latest percent about once a second, until cancelled or until the job is no longer this attempt's.
 
         Raises:
             SupersededError: it is not.
         """
-        written = 0
+        written = look = 0
         while True:
-            await asyncio.sleep(PROGRESS_SECONDS)
-            percent = note.percent
-            if percent == written:
-                continue
+            await asyncio.sleep(PROGRESS_SECONDS / LOOKS_A_PROGRESS)
+            look = (look + 1) % LOOKS_A_PROGRESS
+            percent = written if look else note.percent
             try:
-                async with self.database.transaction() as tx:
-                    if not await tx.jobs.progress(job.job_id, job.attempt, percent):
-                        raise SupersededError
+                if not await self._still_runs(job, None if percent == written else percent):
+                    raise SupersededError
             except DatabaseUnavailableError as error:
                 log.warning("progress cannot be written", error=str(error))
             else:
                 written = percent
+
+    async def _still_runs(self, job: Job, percent: int | None) -> bool:
+        """Whether the job is still this attempt's, whose progress is written if there is any."""
+        if percent is None:
+            async with self.database.reading() as tx:
+                return await tx.jobs.runs(job.job_id, job.attempt)
+        async with self.database.transaction() as tx:
+            return await tx.jobs.progress(job.job_id, job.attempt, percent)
 
 
 class _Progress:
@@ -289,6 +346,22 @@ def _given_up(job: Job, faults: int, fault: Exception) -> Outcome:
     else:
         code, what = errors.INTERNAL_ERROR.code, f"The server failed {faults} times at this job"
     return Outcome(state=JobState.FAILED, code=code, message=f"{what}; its log tells why under {job.job_id}.")
+
+
+@asynccontextmanager
+async def _in_time(seconds: float, failure: str) -> AsyncIterator[None]:
+    """Stop a block that takes longer.
+
+    Raises:
+        BlobStoreError: it did.
+    """
+    try:
+        async with asyncio.timeout(seconds) as clock:
+            yield
+    except TimeoutError as error:
+        if not clock.expired():  # it is the block's own
+            raise
+        raise BlobStoreError(f"{failure} within {seconds:g} s") from error
 
 
 @asynccontextmanager

@@ -70,6 +70,14 @@ class ObjectStore:
             raise errors.BAD_DIGEST()
         return self._row(upload, blob_id, digest)
 
+    async def discard(self, stored: StoredObject) -> None:
+        """Remove the bytes of ``write_blob`` that became no object; their note goes with the next sweep after its time.
+
+        Raises:
+            BlobStoreError: they stay until then.
+        """
+        await self.blobs.remove(stored.blob_id)
+
     def _row(self, upload: Upload, blob_id: str, digest: BlobDigest) -> StoredObject:
         return StoredObject(
             bucket=upload.bucket,

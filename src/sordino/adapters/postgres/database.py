@@ -51,6 +51,11 @@ class PostgresTransaction:
     tasks: Tasks
     releases: PostgresReleases
 
+    @property
+    def connection(self) -> Connection:
+        """Theirs, for statements that belong to no repository."""
+        return self.jobs.connection
+
 
 class PostgresDatabase:
     """``ports.Database`` over a pool; an async context manager that opens and closes it.

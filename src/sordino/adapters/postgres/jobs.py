@@ -18,7 +18,7 @@ from sordino.adapters.postgres.documents import (
 )
 from sordino.adapters.postgres.listing import listing
 from sordino.adapters.postgres.session import Connection
-from sordino.domain.job import Job, JobCursor, JobFilter, JobState, Order, Outcome, sources
+from sordino.domain.job import WAITING, Job, JobCursor, JobFilter, JobState, LostAttempt, Order, Outcome, sources
 from sordino.errors import NO_SUCH_BUCKET
 
 _COLUMNS: Final = """
@@ -62,6 +62,16 @@ UPDATE jobs
    SET state = 'Cancel', ended_at = %(at)s
  WHERE bucket = %(bucket)s AND job_id = %(job_id)s AND state = ANY(%(sources)s)
 """
+_GET: Final = f"""
+SELECT {_COLUMNS}
+  FROM jobs
+ WHERE job_id = %(job_id)s
+"""  # noqa: S608 - the only text put in is ours
+_STOP: Final = """
+UPDATE jobs
+   SET state = 'Cancel', ended_at = %(at)s, message = %(message)s
+ WHERE job_id = %(job_id)s AND state = ANY(%(sources)s)
+"""
 # The rows are locked in the order of their ids first: whoever else changes several jobs in that order is no deadlock.
 _PAUSE: Final = """
 UPDATE jobs
@@ -90,6 +100,9 @@ UPDATE jobs
 RETURNING {_COLUMNS}
 """  # noqa: S608 - the only text put in is ours
 # What follows is said by a worker of the attempt it runs: the attempt's number fences off those that were overtaken.
+_RUNS: Final = """
+SELECT EXISTS (SELECT FROM jobs WHERE job_id = %(job_id)s AND attempt = %(attempt)s AND state = 'Running') AS runs
+"""
 _PROGRESS: Final = """
 UPDATE jobs
    SET progress = %(percent)s
@@ -105,6 +118,18 @@ UPDATE jobs
    SET faults = faults + 1
  WHERE job_id = %(job_id)s AND attempt = %(attempt)s AND state = 'Running'
 RETURNING faults
+"""
+# A task may be taken from two dead workers one after the other before the next attempt begins.
+_LOSE: Final = f"""
+UPDATE jobs
+   SET lost_attempts = array_append(array_remove(lost_attempts, attempt), attempt)
+ WHERE job_id = %(job_id)s AND release = %(release)s AND state = 'Running'
+RETURNING {_COLUMNS}, cardinality(lost_attempts) AS losses
+"""  # noqa: S608 - the only text put in is ours
+_FIND_AGAIN: Final = """
+UPDATE jobs
+   SET lost_attempts = array_remove(lost_attempts, %(attempt)s)
+ WHERE job_id = %(job_id)s AND %(attempt)s = ANY(lost_attempts) AND ended_at IS NULL
 """
 _FINISH: Final = """
 UPDATE jobs
@@ -129,6 +154,16 @@ SELECT {_COLUMNS}
  ORDER BY created_at, job_id
  LIMIT %(limit)s
 """  # noqa: S608 - the only text put in is ours
+# Deliveries and their tries go with their job.
+_REMOVE_ENDED: Final = """
+DELETE FROM jobs
+ WHERE job_id IN (SELECT job_id
+                    FROM jobs
+                   WHERE ended_at < %(before)s
+                   ORDER BY ended_at
+                   LIMIT %(limit)s
+                     FOR UPDATE SKIP LOCKED)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +211,18 @@ class PostgresJobs:
     async def cancel(self, bucket: str, job_id: str, at: datetime) -> bool:
         """End a waiting job as cancelled; False (and nothing written) when there is none that waits."""
         return await self._change(
-            _CANCEL, {"bucket": bucket, "job_id": job_id, "at": at, "sources": _sources(JobState.CANCEL)}
+            _CANCEL, {"bucket": bucket, "job_id": job_id, "at": at, "sources": [state.value for state in WAITING]}
+        )
+
+    async def get(self, job_id: str) -> Job | None:
+        """The job, of whatever bucket."""
+        row = await (await self.connection.execute(_GET, {"job_id": job_id})).fetchone()
+        return _job(row) if row else None
+
+    async def stop(self, job_id: str, message: str, at: datetime) -> bool:
+        """End a job as cancelled, a running one too; False (and nothing written) when none is to be ended."""
+        return await self._change(
+            _STOP, {"job_id": job_id, "message": message, "at": at, "sources": _sources(JobState.CANCEL)}
         )
 
     async def pause(self, bucket: str, queue_id: str) -> int:
@@ -197,6 +243,11 @@ class PostgresJobs:
         row = await started.fetchone()
         return _job(row) if row else None
 
+    async def runs(self, job_id: str, attempt: int) -> bool:
+        """Whether that attempt is the one running."""
+        row = await (await self.connection.execute(_RUNS, {"job_id": job_id, "attempt": attempt})).fetchone()
+        return bool(row and row["runs"])
+
     async def progress(self, job_id: str, attempt: int, percent: int) -> bool:
         """Note the progress (0-100) of a running attempt; False when that attempt is no longer the one running."""
         return await self._change(_PROGRESS, {"job_id": job_id, "attempt": attempt, "percent": percent})
@@ -212,6 +263,16 @@ class PostgresJobs:
         counted = await self.connection.execute(_FAULT, {"job_id": job_id, "attempt": attempt})
         row = await counted.fetchone()
         return row["faults"] if row else None
+
+    async def lose(self, job_id: str, release: int) -> LostAttempt | None:
+        """Count the running attempt of that release as lost, once; None when none of it runs."""
+        counted = await self.connection.execute(_LOSE, {"job_id": job_id, "release": release})
+        row = await counted.fetchone()
+        return LostAttempt(losses=row.pop("losses"), job=_job(row)) if row else None
+
+    async def find_again(self, job_id: str, attempt: int) -> None:
+        """Take an attempt that counted as lost for none: its worker lives."""
+        await self.connection.execute(_FIND_AGAIN, {"job_id": job_id, "attempt": attempt})
 
     async def finish(self, job_id: str, attempt: int, outcome: Outcome, at: datetime) -> bool:
         """End a running attempt; False (and nothing written) when it is no longer the one running.
@@ -236,6 +297,13 @@ class PostgresJobs:
         """Up to ``limit`` released jobs created before ``before``, oldest first, that no task would run."""
         found = await self.connection.execute(_WITHOUT_TASK, {"before": before, "limit": limit})
         return [_job(row) for row in await found.fetchall()]
+
+    async def remove_ended(self, before: datetime, limit: int) -> int:
+        """Delete up to ``limit`` jobs that ended before ``before``, oldest first, with their deliveries; how many.
+
+        Jobs that another transaction is changing are passed over.
+        """
+        return (await self.connection.execute(_REMOVE_ENDED, {"before": before, "limit": limit})).rowcount
 
     async def _change(self, query: str, parameters: dict[str, Any]) -> bool:
         return (await self.connection.execute(query, parameters)).rowcount > 0

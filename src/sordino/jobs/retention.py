@@ -1,0 +1,66 @@
+"""Retention: jobs that ended long ago are removed, with the log of their callbacks."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from sordino.domain.ports import Clock, Database, DatabaseUnavailableError
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 500
+"""Jobs that one transaction removes: their rows are locked for some milliseconds."""
+
+REST_SECONDS: Final = 0.1
+"""Pause between two batches, in which the database has time for others."""
+
+PAUSE_SECONDS: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """Removes when called, or again and again; any number of processes may do it side by side.
+
+    Attributes:
+        keep: how long a job is kept after its end; None: for ever.
+    """
+
+    database: Database
+    clock: Clock
+    keep: timedelta | None
+
+    async def __call__(self) -> int:
+        """Remove what is too old; the number of jobs removed.
+
+        Raises:
+            DatabaseUnavailableError: the rest stays until the next time.
+        """
+        removed = 0
+        while batch := await self._batch():
+            removed += batch
+            await asyncio.sleep(REST_SECONDS)
+        return removed
+
+    async def run(self) -> None:
+        """Remove every ten minutes until cancelled; nothing else ends it."""
+        while True:
+            try:
+                removed = await self()
+            except DatabaseUnavailableError as error:
+                log.warning("removal of old jobs put off", error=str(error))
+            except Exception:
+                # Left alone it would end the whole worker, and jobs matter more than old rows.
+                log.exception("removal of old jobs broke off")
+            else:
+                if removed:
+                    log.info("removed old jobs", jobs=removed)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _batch(self) -> int:
+        if self.keep is None:
+            return 0
+        async with self.database.transaction() as tx:
+            return await tx.jobs.remove_ended(self.clock.now() - self.keep, BATCH)
