@@ -108,7 +108,8 @@ class Notify:
             log.exception("looking for callbacks broke")
             seconds = OUTAGE_SECONDS
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._bell.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._bell.wait()
 
     async def begin_due(self) -> int:
         """Begin a try of as many due deliveries as there is room for; how many."""

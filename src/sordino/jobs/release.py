@@ -48,7 +48,8 @@ class Releaser:
                 # Without passes no job would run any more.
                 log.exception("release broke off")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._bell.wait(), self.interval)
+                async with asyncio.timeout(self.interval):
+                    await self._bell.wait()
 
     async def __call__(self) -> int:
         """Make one pass; how many jobs it handed over.

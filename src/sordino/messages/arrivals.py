@@ -39,7 +39,8 @@ class Arrivals:
         line.append(bell)
         with suppress(TimeoutError):
             try:
-                await asyncio.wait_for(bell.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await bell.wait()
             finally:
                 self._leave(queue_id, line, bell)
         return bell.is_set() and not self._stopped.is_set()
