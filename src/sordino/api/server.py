@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from sordino.api.app import Application
 from sordino.api.protocol import Protocol, State
 from sordino.api.tunnel import FAREWELL_SECONDS, HANDSHAKE_SECONDS, Tls
 
@@ -17,7 +18,12 @@ class Server(uvicorn.Server):
     """uvicorn's server, which listens on the port of TLS as well: connections, limits and the stop are common."""
 
     def __init__(
-        self, application: Application, tls: Tls | None = None, encrypted: socket.socket | None = None
+        self,
+        application: ASGIApp,
+        tls: Tls | None = None,
+        encrypted: socket.socket | None = None,
+        *,
+        on_stop: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; ``serve(sockets=[plain])`` runs it.
 
@@ -25,10 +31,11 @@ class Server(uvicorn.Server):
             application: what answers.
             tls: what the encrypted port, and the tunnels of the plain one, are encrypted with.
             encrypted: socket that listens for TLS.
+            on_stop: called when the server is to stop, before it waits for the replies under way.
         """
         super().__init__(_config(application, tls))
         self.server_state = State(tls)
-        self._application = application
+        self._on_stop = on_stop
         self._tls = tls
         self._encrypted = encrypted
 
@@ -47,12 +54,12 @@ class Server(uvicorn.Server):
             self.servers.append(listening)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End; who waits for a message would hold it up."""
-        self._application.stop()
+        """End."""
+        self._on_stop()
         await super().shutdown(sockets)
 
 
-def _config(application: Application, tls: Tls | None) -> uvicorn.Config:
+def _config(application: ASGIApp, tls: Tls | None) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         http=Protocol,

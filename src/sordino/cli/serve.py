@@ -146,7 +146,7 @@ async def _run_api(settings: "Settings", listeners: "Sequence[socket.socket]", t
     plain, *encrypted = listeners
     async with open_application(settings) as application:
         # It closes the sockets.
-        await Server(application, tls, *encrypted).serve(sockets=[plain])
+        await Server(application, tls, *encrypted, on_stop=application.stop).serve(sockets=[plain])
 
 
 def worker(data: Data = None, lifeline: Lifeline = None) -> None:
