@@ -12,7 +12,7 @@ LOCKS := requirements/dev.lock requirements/data.lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean chaos fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling bench-api spectrograms
+.PHONY: help setup demo test check format lock clean chaos fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling bench-api bench-jobs spectrograms
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ bench-scaling: setup ## Compare two jobs at once with one after the other
 bench-api: setup ## Measure the job calls with few and with 100,000 stored jobs, beside a bare application (about four minutes)
 	$(BIN)/python scripts/bench_api.py
 
+bench-jobs: setup ## Measure order, fairness, rates, latencies and overhead of jobs (about ten minutes)
+	$(BIN)/python scripts/bench_jobs.py $(BENCH_OPTIONS)
+
 spectrograms: setup ## Draw five recordings of a set before and after: make spectrograms [DATA=dir]
 	$(BIN)/python scripts/spectrograms.py --data $(DATA)
 
@@ -87,8 +90,8 @@ fuzz: setup ## Read 10,000 broken media files in the real media process, and cou
 fuzz-requests: setup ## Send 20,000 broken requests to a server, and count how they are refused (about three minutes)
 	$(BIN)/python scripts/fuzz_requests.py
 
-chaos: setup ## Kill workers at random while jobs run, and count the results (about two minutes)
-	$(BIN)/python scripts/chaos.py
+chaos: setup ## Kill everything at random while jobs run, and count what came of them: make chaos [CHAOS_JOBS=1000] [CHAOS_SEED=1]
+	$(BIN)/python scripts/chaos.py $(CHAOS_JOBS:%=--jobs %) $(CHAOS_SEED:%=--seed %) $(CHAOS_OPTIONS)
 
 lock: setup ## Pin what pyproject.toml asks for in requirements/; pins that still fit stay (data.lock is kept by hand)
 	$(COMPILE) --group build --output-file requirements/build.lock

@@ -1,66 +1,71 @@
-"""Kill workers at random while jobs run, then count: every job once Success, every output written once.
+"""Kill what there is at random while jobs run, then count: nothing lost, nothing twice, everybody told.
 
-Usage: python scripts/chaos.py [--jobs 50] [--workers 2] [--seconds 20] [--kills 40] [--torment-seconds 60] [--seed 0]
+Usage: python scripts/chaos.py [--jobs 60] [--workers 2] [--seconds 8] [--torment-seconds 150] [--seed 0]
 
-The killing stops after so many kills or seconds, and the jobs are let end: a worker that keeps dying is restarted after
-ever longer pauses, and the run would measure those.
-A trigger in the database counts each write of an output's row, so that "written twice" cannot hide behind equal bytes.
-The last line is one JSON object with the figures.
+A server of its own gets jobs on a real recording, a few of which must fail. Meanwhile workers, media processes, the
+API, PostgreSQL and the receiver of the callbacks are killed with SIGKILL, in an order that the seed decides. The
+striking stops after so many seconds, and the jobs are let end: what keeps dying is restarted after ever longer pauses.
+Triggers in the database note each write of an output and each change of a job, so that "twice" cannot hide behind equal
+bytes. The last line is one JSON object with the figures.
 """
 
 import argparse
 import json
-import os
-import random
-import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
-import psycopg
-from qcloud_cos import CosS3Client
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
+from callback_sink import Sink
+from customer import MISSING, SOURCE, TARGETS, Channel, Customer, Order
+from havoc import Havoc
+from ledger import JobRow, Ledger
+from real_sound import spoken
+from recovery import Blow, Spread, fresh_starts, next_ends, spread
 from server import START_SECONDS, Server, ServerError, exit_on_sigterm, launch, new_room
-from support import job_body, noisy_speech, wav_bytes
+from strikes import Kind, Strike, strikes
+from telling import Told, compare
 
-COUNT_WRITES = """
-CREATE TABLE sordino.object_writes (bucket text, key text, at timestamptz DEFAULT clock_timestamp());
-CREATE FUNCTION sordino.count_object_write() RETURNS trigger LANGUAGE plpgsql AS
-  'BEGIN INSERT INTO sordino.object_writes (bucket, key) VALUES (NEW.bucket, NEW.key); RETURN NULL; END';
-CREATE TRIGGER count_writes AFTER INSERT OR UPDATE ON sordino.objects
-  FOR EACH ROW EXECUTE FUNCTION sordino.count_object_write();
-"""
-ATTEMPTS = "SELECT attempt, count(*) FROM sordino.jobs GROUP BY attempt ORDER BY attempt"
-REST_SECONDS = 600.0  # for the jobs that are left when the killing is over; the next restart may be 15 s away
-QUICK_RECOVERY = {"SORDINO_HEARTBEAT_SECONDS": "0.3", "SORDINO_STALLED_SECONDS": "1.5"}
+REST_SECONDS: Final = 900.0
+"""For what is left when the striking is over. The longest pauses are 15 s for a process that keeps dying, and some
+minutes for a callback that keeps failing."""
 
+QUICK_RECOVERY: Final = {
+    "SORDINO_HEARTBEAT_SECONDS": "0.3",
+    "SORDINO_STALLED_SECONDS": "1.5",
+    # Whoever kills at random may meet one job again and again.
+    "SORDINO_JOB_WORKER_DEATHS": "1000",
+}
+"""A dead worker is noticed after 1.5 s in place of 10."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What came of the jobs.
+SETTINGS: Final = {
+    **QUICK_RECOVERY,
+    "SORDINO_CALLBACK_ALLOW": "127.0.0.1",
+    # No job is to be taken for the cause of what is done to its processes.
+    "SORDINO_JOB_ATTEMPTS": "1000",
+    "SORDINO_JOB_WORKER_DEATHS": "1000",
+}
+EVERY: Final = 20
+"""One of so many jobs has no input, and must fail."""
 
-    Attributes:
-        kills: workers killed with SIGKILL while jobs ran.
-        attempts: jobs by the number of times a worker began them.
-        written_more_than_once: outputs whose row was written more than once.
-    """
+WINDOW: Final = 8
+"""Jobs that are unfinished at a time, so that some are submitted until the end."""
 
-    jobs: int
-    kills: int
-    success: int
-    outputs: int
-    written_more_than_once: int
-    attempts: dict[int, int]
-    seconds: float
+AIM_SECONDS: Final = 3.0
+"""How long a blow to the API or the database waits for the moment at which a job is being accepted."""
 
-    @property
-    def sound(self) -> bool:
-        """Whether every job succeeded and every output was written exactly once."""
-        return self.success == self.outputs == self.jobs and self.written_more_than_once == 0
+ACCEPTANCE_SECONDS: Final = 0.02
+"""Within so long of that moment it comes."""
+
+SERVING: Final = frozenset({Kind.API, Kind.DATABASE})
+"""What customers wait for."""
+
+POLL_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,127 +74,312 @@ class Plan:
 
     Attributes:
         seconds: length of the recording.
-        kills: how many workers are killed at most.
-        torment_seconds: for how long workers are killed at most.
+        torment_seconds: for how long it is struck at most.
     """
 
-    jobs: int = 50
-    seconds: float = 20.0
-    kills: int = 40
-    torment_seconds: float = 60.0
+    jobs: int = 60
+    seconds: float = 8.0
+    torment_seconds: float = 150.0
     seed: int = 0
 
 
-def torment(
-    service: Server, plan: Plan | None = None, *, jobs: int = 50, seconds: float = 20.0, seed: int = 0
-) -> Result:
-    """Submit the jobs, kill a random worker now and then for a while, and let the jobs end.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of the jobs.
 
-    Without a plan, the number of jobs, the length of the recording and the seed make one.
-
-    Raises:
-        ServerError: the server has ended, or the jobs do not.
+    Attributes:
+        lost: accepted jobs that are gone or have not ended.
+        wrong_ends: jobs that ended in another state than they must.
+        submitted_twice: jobs too many for what was wanted.
+        outputs_missing: outputs of successes that are not there.
+        outputs_twice: outputs written more than once, or of a job that failed.
+        ends_changed: changes to jobs that had ended.
+        callbacks: by way of telling.
     """
-    plan = plan or Plan(jobs=jobs, seconds=seconds, seed=seed)
-    client, bucket = service.client(), f"chaos-{service.root_key.appid}"
-    client.create_bucket(Bucket=bucket)
-    client.put_object(Bucket=bucket, Key="in.wav", Body=wav_bytes(noisy_speech(plan.seconds), 16000))
-    with psycopg.connect(host=str(service.data / "postgres"), user="sordino", dbname="sordino", autocommit=True) as db:
-        db.execute(COUNT_WRITES)
+
+    lost: int
+    wrong_ends: int
+    submitted_twice: int
+    outputs_missing: int
+    outputs_twice: int
+    ends_changed: int
+    callbacks: dict[str, Told]
+
+    @property
+    def sound(self) -> bool:
+        """Whether all is as it must be."""
+        faults = (self.lost, self.wrong_ends, self.submitted_twice, self.outputs_missing, self.outputs_twice)
+        return not any(faults) and not self.ends_changed and all(told.sound for told in self.callbacks.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The figures.
+
+    Attributes:
+        strikes: that hit, by kind.
+        outcome: what came of the jobs.
+        requests_again: requests of the client that failed and were made again.
+        acceptances_found: jobs whose acceptance was lost on its way, and that were found in the list.
+        attempts: jobs by the number of times a worker began them.
+        unprovoked: attempts that others followed though nothing was struck.
+        begun_again: seconds from the first blow after an attempt began until the next attempt.
+        next_end: seconds from a blow to the next end of any job.
+        ready: seconds from a blow to the API or the database until the service was ready.
+        seconds: of the whole run.
+    """
+
+    jobs: int
+    seed: int
+    strikes: dict[str, int]
+    outcome: Outcome
+    requests_again: int
+    acceptances_found: int
+    attempts: dict[int, int]
+    unprovoked: int
+    begun_again: Spread | None
+    next_end: Spread | None
+    ready: Spread | None
+    seconds: float
+
+    @property
+    def hits(self) -> int:
+        """Strikes that hit something."""
+        return sum(self.strikes.values())
+
+
+@dataclass(slots=True, kw_only=True)
+class Chaos:
+    """One run against one server.
+
+    Attributes:
+        channels: the ways in which jobs are told in turn, at least one.
+    """
+
+    server: Server
+    plan: Plan
+    havoc: Havoc
+    channels: Sequence[Channel]
+    customer: Customer = field(init=False)
+    ledger: Ledger = field(init=False)
+    accepted: dict[str, Order] = field(default_factory=dict)
+    _blows: list[Blow] = field(default_factory=list)
+    _ready: list["Future[float]"] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.customer = Customer(server=self.server, bucket=f"chaos-{self.server.root_key.appid}")
+        self.ledger = Ledger(self.server.data)
+
+    def run(self) -> Result:
+        """Submit jobs and strike meanwhile, let all end, and count.
+
+        Raises:
+            ServerError: the server has ended, refuses jobs, or does not end them.
+        """
+        self.customer.furnish(spoken(self.plan.seconds))
         began = time.monotonic()
-        ids = [_submit(client, bucket, f"out/{n:03}.wav") for n in range(plan.jobs)]
-        _tell(f"{plan.jobs} jobs of {plan.seconds:g} s of sound are submitted")
-        kills = _kill(service, db, plan)
-        _tell(f"{kills} workers were killed; {_unfinished(db)} jobs are left")
-        service.wait_until(lambda: not _unfinished(db), REST_SECONDS, "the end of all jobs")
-        elapsed = time.monotonic() - began
-        states = Counter(_state(client, bucket, job_id) for job_id in ids)
-        writes = Counter(key for (key,) in db.execute("SELECT key FROM sordino.object_writes WHERE key LIKE 'out/%'"))
-        attempts = {int(number): int(count) for number, count in db.execute(ATTEMPTS)}
-    return Result(
-        jobs=plan.jobs,
-        kills=kills,
-        success=states["Success"],
-        outputs=len(client.list_objects(Bucket=bucket, Prefix="out/").get("Contents", [])),
-        written_more_than_once=sum(count > 1 for count in writes.values()),
-        attempts=attempts,
-        seconds=round(elapsed, 1),
+        with ThreadPoolExecutor() as threads:
+            submitting = threads.submit(self._submit_all)
+            try:
+                self._torment(submitting, threads)
+            finally:
+                self.havoc.calm()
+            submitting.result()
+            _tell(f"the striking is over; {self.ledger.unfinished()} jobs are left")
+            self._let_end()
+        return self._result(time.monotonic() - began)
+
+    def _submit_all(self) -> None:
+        """Submit job after job while not too many are unfinished."""
+        for number in range(self.plan.jobs):
+            while self.ledger.unfinished() >= WINDOW:
+                self.server.check()
+                time.sleep(POLL_SECONDS)
+            source = MISSING if number % EVERY == EVERY - 1 else SOURCE
+            order = Order(number=number, source=source, channel=self.channels[number % len(self.channels)])
+            self.accepted[self.customer.submit(order)] = order
+
+    def _torment(self, submitting: "Future[None]", threads: ThreadPoolExecutor) -> None:
+        """Strike until the time is up or nothing is left to do."""
+        began = time.monotonic()
+        for strike in strikes(self.plan.seed, self.havoc.kinds):
+            time.sleep(strike.pause)
+            since = time.monotonic() - began
+            left = self.ledger.unfinished()
+            if since > self.plan.torment_seconds or (submitting.done() and not left):
+                return
+            if strike.kind in SERVING:
+                self._aim(strike)
+            at = time.time()
+            if self.havoc.strike(strike):
+                self._blows.append(Blow(kind=strike.kind, at=at))
+                _tell(f"{since:6.1f} s  {strike.kind:<8}  {len(self.accepted):4} accepted, {left:3} unfinished")
+                if strike.kind in SERVING:
+                    self._ready.append(threads.submit(self._until_ready))
+
+    def _aim(self, strike: Strike) -> None:
+        """Wait for a moment at which the answer to a customer is on its way, if one comes soon."""
+        self.customer.asking.wait(AIM_SECONDS)
+        time.sleep(strike.share * ACCEPTANCE_SECONDS)
+
+    def _until_ready(self) -> float:
+        began = time.monotonic()
+        self.server.wait_until(self.server.ready, START_SECONDS, "being ready again")
+        return time.monotonic() - began
+
+    def _let_end(self) -> None:
+        self.server.wait_until(lambda: not self.ledger.unfinished(), REST_SECONDS, "the end of all jobs")
+        _tell("all jobs have ended; waiting for callbacks")
+        deadline = time.monotonic() + REST_SECONDS
+        while any(self._untold(channel) for channel in self.channels) and time.monotonic() < deadline:
+            self.server.check()
+            time.sleep(POLL_SECONDS)
+
+    def _untold(self, channel: Channel) -> bool:
+        told = {receipt.body["JobsDetail"]["JobId"] for receipt in channel.receipts()}
+        return bool(self._of(channel) - told)
+
+    def _of(self, channel: Channel) -> set[str]:
+        return {job_id for job_id, order in self.accepted.items() if order.channel is channel}
+
+    def _result(self, seconds: float) -> Result:
+        rows, moves = self.ledger.jobs(), self.ledger.moves()
+        again, unprovoked = fresh_starts(moves, self._blows)
+        return Result(
+            jobs=self.plan.jobs,
+            seed=self.plan.seed,
+            strikes=dict(Counter(str(blow.kind) for blow in self._blows)),
+            outcome=self._outcome(rows),
+            requests_again=self.customer.again,
+            acceptances_found=self.customer.found,
+            attempts=dict(sorted(Counter(row.attempt for row in rows).items())),
+            unprovoked=unprovoked,
+            begun_again=spread(again),
+            next_end=spread(next_ends(moves, self._blows)),
+            ready=spread(future.result() for future in self._ready),
+            seconds=round(seconds, 1),
+        )
+
+    def _outcome(self, rows: Sequence[JobRow]) -> Outcome:
+        details = self.customer.details(list(self.accepted))
+        callbacks = {
+            channel.name: compare(
+                {job_id: details[job_id] for job_id in self._of(channel) if job_id in details}, channel.receipts()
+            )
+            for channel in self.channels
+        }
+        return judge(
+            self.accepted,
+            rows,
+            outputs=self.customer.outputs(),
+            writes=self.ledger.writes(self.customer.bucket, TARGETS),
+            ends_changed=self.ledger.changed_ends(),
+            callbacks=callbacks,
+        )
+
+
+def judge(
+    accepted: Mapping[str, Order],
+    rows: Sequence[JobRow],
+    *,
+    outputs: frozenset[str],
+    writes: Mapping[str, int],
+    ends_changed: int,
+    callbacks: dict[str, Told],
+) -> Outcome:
+    """Count what is not as it must be.
+
+    Args:
+        accepted: what each accepted job is for, by its id.
+        rows: all jobs.
+        outputs: keys of the outputs that are there.
+        writes: how often each was written.
+        ends_changed: how often a job that had ended was changed.
+        callbacks: what came of them.
+    """
+    states = {row.job_id: row.state for row in rows}
+    ended = {job_id: states[job_id] for job_id in accepted if states.get(job_id) in ("Success", "Failed", "Cancel")}
+    wanted = {order.target for order in accepted.values() if order.end == "Success"}
+    return Outcome(
+        lost=len(accepted) - len(ended),
+        wrong_ends=sum(state != accepted[job_id].end for job_id, state in ended.items()),
+        submitted_twice=len(rows) - len({row.user_data for row in rows}),
+        outputs_missing=len(wanted - outputs),
+        outputs_twice=sum(count > 1 or key not in wanted for key, count in writes.items()),
+        ends_changed=ends_changed,
+        callbacks=callbacks,
     )
 
 
-def _submit(client: CosS3Client, bucket: str, target: str) -> str:
-    reply = client.ci_create_media_jobs(Bucket=bucket, Jobs=job_body(bucket, target), Lst={})
-    return str(reply["JobsDetail"][0]["JobId"])
+def torment(server: Server, plan: Plan, room: Path) -> Result:
+    """Put a server that runs with `SETTINGS` through it.
+
+    Args:
+        server: ready, and new.
+        plan: what to do.
+        room: a directory for the receiver of callbacks.
+
+    Raises:
+        ServerError: the server has ended, refuses jobs, or does not end them.
+    """
+    with Sink(room / "callbacks.jsonl") as sink:
+        return Chaos(server=server, plan=plan, havoc=Havoc(server, sink), channels=[sink]).run()
 
 
-def _kill(service: Server, db: psycopg.Connection, plan: Plan) -> int:
-    """Kill workers until the plan's kills or seconds are used up, or no job is left; the number of kills."""
-    chance, kills = random.Random(plan.seed), 0
-    deadline = time.monotonic() + plan.torment_seconds
-    while kills < plan.kills and time.monotonic() < deadline:
-        time.sleep(chance.uniform(0.3, 2.5))
-        left = _unfinished(db)
-        if not left:
-            break
-        if workers := service.workers:
-            os.kill(chance.choice(workers), signal.SIGKILL)
-            kills += 1
-            _tell(f"kill {kills}, {left} jobs left")
-    return kills
+@contextmanager
+def served(room: Path, settings: Mapping[str, str]) -> Iterator[Server]:
+    """A server that is ready."""
+    server = launch(room / "data", settings)
+    try:
+        server.wait_until(server.ready, START_SECONDS, "being ready")
+        yield server
+    except ServerError as error:
+        print(f"chaos: {error}\n{server.log_tail()}", file=sys.stderr)
+        raise
+    finally:
+        server.stop()
 
 
 def _tell(text: str) -> None:
     print(text, flush=True)
 
 
-def _unfinished(db: psycopg.Connection) -> int:
-    row = db.execute("SELECT count(*) FROM sordino.jobs WHERE ended_at IS NULL").fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def _state(client: CosS3Client, bucket: str, job_id: str) -> str:
-    return str(client.ci_get_media_jobs(Bucket=bucket, JobIDs=job_id)["JobsDetail"][0]["State"])
-
-
 def main() -> int:
     """Run it and print what came of it; the exit status."""
     workers, plan = _options()
     exit_on_sigterm()
-    with new_room() as directory:
-        service = launch(directory / "data", {"SORDINO_WORKERS": str(workers), **QUICK_RECOVERY})
-        try:
-            service.wait_until(service.ready, START_SECONDS, "being ready")
-            result = torment(service, plan)
-        except ServerError as error:
-            print(f"chaos: {error}\n{service.log_tail()}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            return 130
-        finally:
-            service.stop()
-    for name, value in asdict(result).items():
-        print(f"{name.replace('_', ' '):>24}  {value}")
-    print(json.dumps({"chaos": asdict(result), "sound": result.sound}))
-    return 0 if result.sound else 1
+    try:
+        with ExitStack() as stack:
+            room = stack.enter_context(new_room())
+            server = stack.enter_context(served(room, {"SORDINO_WORKERS": str(workers), **SETTINGS}))
+            result = torment(server, plan, room)
+    except ServerError:
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    _show(asdict(result))
+    print(json.dumps({"chaos": asdict(result), "sound": result.outcome.sound}))
+    return 0 if result.outcome.sound else 1
+
+
+def _show(figures: Mapping[str, Any]) -> None:
+    for name, value in figures.items():
+        if isinstance(value, Mapping) and name == "outcome":
+            _show(value)
+        else:
+            _tell(f"{name.replace('_', ' '):>20}  {value}")
 
 
 def _options() -> tuple[int, Plan]:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--jobs", type=int, default=50)
+    plan = Plan()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=plan.jobs)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=20.0, help="length of the recording")
-    parser.add_argument("--kills", type=int, default=40, help="kill so many workers at most")
-    parser.add_argument("--torment-seconds", type=float, default=60.0, help="kill for so long at most")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    return options.workers, Plan(
-        jobs=options.jobs,
-        seconds=options.seconds,
-        kills=options.kills,
-        torment_seconds=options.torment_seconds,
-        seed=options.seed,
-    )
+    parser.add_argument("--seconds", type=float, default=plan.seconds, help="length of the recording")
+    parser.add_argument("--torment-seconds", type=float, default=plan.torment_seconds, help="strike so long at most")
+    parser.add_argument("--seed", type=int, default=plan.seed)
+    chosen = vars(parser.parse_args())
+    return chosen.pop("workers"), Plan(**chosen)
 
 
 if __name__ == "__main__":

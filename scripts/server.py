@@ -86,10 +86,11 @@ class Server:
             secret_key=values["SORDINO_SECRET_KEY"],
         )
 
-    def client(self, **options: object) -> CosS3Client:
+    def client(self, *, retry: int = 1, **options: object) -> CosS3Client:
         """The official SDK with the root key.
 
         Args:
+            retry: how often it sends a failed request again, whatever became of the first.
             options: of ``CosConfig``, saying how to reach the server. Without any, the server is the SDK's proxy for
                 plain HTTP: host names stay those of the cloud, and no DNS is needed.
         """
@@ -101,13 +102,18 @@ class Server:
                 SecretKey=key.secret_key,
                 **{"Scheme": "http", **(options or {"Proxies": {"http": self.url}})},
             ),
-            retry=1,
+            retry=retry,
         )
 
     @property
     def workers(self) -> list[int]:
         """Process ids of its workers."""
         return [child.pid for child in self.children if "worker" in child.cmdline()]
+
+    @property
+    def api(self) -> list[int]:
+        """Process id of its API; none while it is being started again."""
+        return [child.pid for child in self.children if "api" in child.cmdline()]
 
     @property
     def children(self) -> list[psutil.Process]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from chaos import QUICK_RECOVERY, torment
+from chaos import QUICK_RECOVERY, SETTINGS, Plan, torment
 from server import Server
 from support import job_body, noisy_speech, start_service, wait_for_jobs, wait_ready, wav_bytes
 
@@ -45,20 +45,20 @@ def wait_for_state(service: Server, bucket: str, job_id: str, state: str) -> dic
     pytest.fail(f"the job did not become {state}: {detail}")
 
 
-def test_workers_killed_at_random(data: Path) -> None:
-    """Every job succeeds and every output is written exactly once, whichever workers die."""
-    service = start_service(data, SORDINO_WORKERS="2", **QUICK_RECOVERY)
+def test_everything_killed_at_random(data: Path) -> None:
+    """Every job ends once as it must, every output is written once and every end told, whatever is killed."""
+    service = start_service(data, SORDINO_WORKERS="2", **SETTINGS)
     try:
-        result = torment(service, jobs=12, seconds=20, seed=1)
+        result = torment(service, Plan(jobs=20, seconds=4, torment_seconds=40, seed=1), data.parent)
     finally:
         service.stop()
-    assert result.kills > 0
-    assert result.sound, result
+    assert result.hits > 0
+    assert result.outcome.sound, result
 
 
 def test_stop_gives_running_jobs_back(data: Path) -> None:
     """SIGTERM ends the service cleanly with a job half done; the next start finishes it."""
-    service = start_service(data, SORDINO_WORKERS="1")
+    service = start_service(data, SORDINO_WORKERS="1", SORDINO_DRAIN_SECONDS="0")
     bucket, job_id = submit_long_job(service)
     wait_for_state(service, bucket, job_id, "Running")
     assert service.stop(signal.SIGTERM) == 0

@@ -1,22 +1,16 @@
 """The measurements that the demo prints, and the picture it draws."""
 
 import io
-import os
-import signal
 import subprocess
-import sys
-import time
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from rich.console import Console
 
-import chaos
 import comparison
 import demo
 from server import Server, ServerError
@@ -231,44 +225,6 @@ def test_failed_job_is_told_without_the_log(tmp_path, monkeypatch, capsys):
     (tmp_path / "text.mp3").write_text("no sound")
     assert run_demo(monkeypatch, "--input", tmp_path / "text.mp3", "--output", tmp_path / "out") == 1
     assert capsys.readouterr().err == "demo: The job ended as Failed: InvalidMedia: no sound\n"
-
-
-class Tormented:
-    """A server with one worker."""
-
-    workers = (4242,)
-
-
-@pytest.mark.parametrize(
-    ("kills", "seconds", "left", "killed"), [(3, 60, 9, 3), (9, 0, 9, 0), (9, 60, 0, 0)], ids=["kills", "time", "done"]
-)
-def test_chaos_stops_killing(monkeypatch, kills, seconds, left, killed):
-    """The killing ends after so many kills or seconds, or with the last job, so that the jobs can end."""
-    struck: list[int] = []
-    monkeypatch.setattr(chaos.os, "kill", lambda pid, _: struck.append(pid))
-    monkeypatch.setattr(chaos.time, "sleep", lambda _: None)
-    monkeypatch.setattr(chaos, "_unfinished", lambda _: left)
-    plan = chaos.Plan(jobs=9, seconds=1, kills=kills, torment_seconds=seconds, seed=0)
-    assert chaos._kill(Tormented(), None, plan) == killed
-    assert struck == [4242] * killed
-
-
-def test_chaos_stops_its_server_on_sigterm(tmp_path):
-    """A server that the chaos script started does not outlive the script's end by SIGTERM."""
-    script = subprocess.Popen(
-        [sys.executable, Path(chaos.__file__), "--jobs", "1"],
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    children: list[psutil.Process] = []
-    while not children:
-        assert script.poll() is None
-        children = psutil.Process(script.pid).children()
-        time.sleep(0.05)
-    script.terminate()
-    assert script.wait(120) == 128 + signal.SIGTERM
-    assert not any(child.is_running() for child in children)
 
 
 def test_make_takes_names_of_files_as_they_are(tmp_path):
