@@ -27,7 +27,7 @@ from sordino.domain.delivery import Callback, DeliveryState, LoggedDelivery, Rec
 from sordino.domain.ports import CallbackFailedError, DatabaseUnavailableError
 from sordino.domain.queue import QueueSettings
 from sordino.errors import ServiceError
-from sordino.jobs.callbacks import JobCallbacks, announce
+from sordino.jobs.callbacks import MAX_WAITING, JobCallbacks, announce
 from sordino.jobs.notify import CONCURRENCY, PER_HOST, Notify
 from sordino.wire.callbacks import render_callback
 
@@ -387,6 +387,21 @@ async def test_again(world: World) -> None:
     assert first.delivery.delivery_id != second.delivery.delivery_id
     assert {first.delivery.state, second.delivery.state} == {DeliveryState.WAITING}
     assert len({callback.body for callback in world.receivers.got}) == 1
+
+
+async def test_again_and_again(world: World) -> None:
+    """Only so many wait for a receiver that does not answer; those that it has do not count."""
+    await world.end(callback=JobCallback())
+    async with world.database.transaction() as tx:
+        await notifying(tx)
+    for _ in range(MAX_WAITING):
+        await world.callbacks.again(BUCKET, "j1")
+    with pytest.raises(ServiceError, match=f"{MAX_WAITING} callbacks of the job j1 wait") as refusal:
+        await world.callbacks.again(BUCKET, "j1")
+    assert refusal.value.status == 400
+    while await world.round():
+        pass
+    assert await world.callbacks.again(BUCKET, "j1")
 
 
 @pytest.mark.parametrize("call", ["log", "again"])

@@ -105,6 +105,14 @@ def test_addresses_that_are_not_the_internets(text: str) -> None:
     assert what in (refused_address("hooks.example", ip_address(text), NOBODY) or "")
 
 
+def test_addresses_of_names_are_not_told() -> None:
+    """Who asks for a name learns that it leads inside, and not where; an address is told as it was given."""
+    inside = ip_address("10.1.2.3")
+    told = "no address of the internet (private)"
+    assert refused_address("hooks.example", inside, NOBODY) == f"leads to {told}"
+    assert refused_address("10.1.2.3", inside, NOBODY) == f"leads to 10.1.2.3, which is {told}"
+
+
 @pytest.mark.parametrize("text", OPEN)
 def test_addresses_of_the_internet(text: str) -> None:
     """Their neighbours, and IPv6 addresses that stand for one of them, are open."""

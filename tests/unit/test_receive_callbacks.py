@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rows import NOW, job
-from sordino.domain.callback import CallbackFormat
+from sordino.domain.callback import CallbackFormat, CallbackTarget
 from sordino.domain.delivery import Delivery
 from sordino.domain.job import JobState
 from sordino.wire.callbacks import render_callback
@@ -45,9 +45,8 @@ def receiver(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 def post(url: str, *, at: datetime | None = None, key: str = KEY, change: bytes = b"") -> int:
     """Send a callback as the server would; the status."""
-    delivery = Delivery(
-        delivery_id="d1", job_id=JOB.job_id, url=url, format=CallbackFormat.JSON, created_at=NOW, attempts=1
-    )
+    target = CallbackTarget(url=url, format=CallbackFormat.JSON)
+    delivery = Delivery(delivery_id="d1", job_id=JOB.job_id, target=target, created_at=NOW, attempts=1)
     callback = render_callback(JOB, delivery, at or datetime.now(UTC), key)
     callback = replace(callback, body=callback.body.replace(b"ResourceNotFound", change or b"ResourceNotFound"))
     request = urllib.request.Request(url, callback.body, dict(callback.headers), method="POST")

@@ -116,7 +116,9 @@ def refused_address(host: str, address: Address, allowed: Allowed) -> str | None
     what = closed(address)
     if what is None or allowed.host(host) or allowed.address(address):
         return None
-    return f"leads to {address}, which is no address of the internet ({what})"
+    # Which address of our network a name has is nothing that its caller may learn here.
+    where = "" if parse_address(host) is None else f"{address}, which is "
+    return f"leads to {where}no address of the internet ({what})"
 
 
 def _check_port(port: int) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sordino import errors
 from sordino.domain.callback import CallbackType, JobCallback, MqTarget, NotifyConfig, resolve
 from sordino.domain.callback_url import Allowed, CallbackUrlError, parse_callback_url
-from sordino.domain.delivery import LoggedDelivery
+from sordino.domain.delivery import DeliveryState, LoggedDelivery
 from sordino.domain.job import Job, JobState
 from sordino.domain.ports import Clock, Database, Transaction
 
@@ -16,6 +17,9 @@ RESERVED = "amq."
 
 TOLD_STATES = frozenset({JobState.SUCCESS, JobState.FAILED})
 """The ends that are told. A cancelled job's is not: whoever cancelled it knows."""
+
+MAX_WAITING: Final = 5
+"""Deliveries of a job that may wait when another is asked for."""
 
 
 async def announce(tx: Transaction, job: Job, at: datetime) -> bool:
@@ -106,7 +110,8 @@ class JobCallbacks:
         """Have the end of a job told once more, to where its callback goes now; the log with it.
 
         Raises:
-            ServiceError: InvalidArgument: there is no such job, it has not ended, or it has no callback.
+            ServiceError: InvalidArgument: there is no such job, it has not ended, it has no callback, or
+                ``MAX_WAITING`` of its deliveries wait already.
         """
         async with self.database.transaction() as tx:
             job = await _job(tx, bucket, job_id)
@@ -114,6 +119,7 @@ class JobCallbacks:
                 raise errors.INVALID_ARGUMENT(
                     f"The job {job_id} is {job.state}; its callback can be sent again once it is Success or Failed."
                 )
+            _check_few_wait(job_id, await tx.deliveries.of_job(job_id))
             if not await announce(tx, job, self.clock.now()):
                 raise errors.INVALID_ARGUMENT(
                     f"The job {job_id} has no callback: give its queue a NotifyConfig, or the next job a CallBack."
@@ -121,6 +127,15 @@ class JobCallbacks:
             deliveries = await tx.deliveries.of_job(job_id)
         self.poke()
         return deliveries
+
+
+def _check_few_wait(job_id: str, latest: Sequence[LoggedDelivery]) -> None:
+    """Each call makes a row and a day of tries: nobody may pile them up on a receiver that does not answer."""
+    waiting = sum(it.delivery.state is DeliveryState.WAITING for it in latest)
+    if waiting >= MAX_WAITING:
+        raise errors.INVALID_ARGUMENT(
+            f"{waiting} callbacks of the job {job_id} wait for their next try already; await or mend the receiver."
+        )
 
 
 async def _job(tx: Transaction, bucket: str, job_id: str) -> Job:
