@@ -34,11 +34,11 @@ async def list_jobs(call: Call) -> Response:
     bucket = call.bucket()
     asked = parse_job_list(call.query)
     if asked is None:
-        return xml(render_job_list(JobListing(jobs=(), next=None)))
+        return xml(render_job_list(JobListing(jobs=(), next=None), call.request_id))
     listing = await call.services.jobs.list(
         bucket.name, asked.wanted, order=asked.order, after=asked.after, size=asked.size
     )
-    return xml(render_job_list(listing))
+    return xml(render_job_list(listing, call.request_id))
 
 
 async def cancel_job(call: Call) -> Response:

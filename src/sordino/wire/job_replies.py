@@ -22,17 +22,17 @@ def render_jobs(jobs: Sequence[Job], non_existing: Sequence[str] = (), *, zone: 
     return xml.document("Response", [*details, *(("NonExistJobIds", job_id) for job_id in non_existing)])
 
 
-def render_job_list(listing: JobListing, *, zone: tzinfo = CI_ZONE) -> bytes:
-    """The reply of listing jobs; NextToken is empty when none follow.
-
-    It is always there: a reply without any element is no dictionary to the Python SDK.
+def render_job_list(listing: JobListing, request_id: str, *, zone: tzinfo = CI_ZONE) -> bytes:
+    """The reply of listing jobs; NextToken is there when more follow.
 
     Args:
         listing: the page.
+        request_id: shown even though the documents do not: a reply without any element is no dictionary to the Python
+            SDK, and an empty NextToken would keep those turning pages who look whether it is there.
         zone: of the times shown.
     """
-    token = "" if listing.next is None else write_token(listing.next)
-    return xml.document("Response", [*_details(listing.jobs, zone), ("NextToken", token)])
+    following: list[xml.Node] = [] if listing.next is None else [("NextToken", write_token(listing.next))]
+    return xml.document("Response", [("RequestId", request_id), *_details(listing.jobs, zone), *following])
 
 
 def _details(jobs: Sequence[Job], zone: tzinfo) -> list[xml.Node]:
