@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Protocol, TypeVar
 
 import procrastinate
 
@@ -191,10 +192,10 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
     clock = SystemClock()
     async with (
         open_foundation(settings) as base,
-        _releasing(_releaser(settings, base.database)) as releaser,
+        _running(_releaser(settings, base.database)) as releaser,
         _open_messages(settings, base.database) as messages,
         _open_sender(settings, base.database, messages) as sender,
-        _notifying(_notify(settings, base.database, sender)) as notify,
+        _running(_notify(settings, base.database, sender)) as notify,
     ):
         yield Application(
             Services(
@@ -264,12 +265,8 @@ async def _open_messages(settings: Settings, database: PostgresDatabase) -> Asyn
         new_subscription_id=new_subscription_id,
         queues=queues,
     )
-    task = asyncio.create_task(arrivals.run())
-    try:
+    async with _running(arrivals):
         yield MessageService(queues=queues, topics=topics)
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 @asynccontextmanager
@@ -322,12 +319,19 @@ def _notify(settings: Settings, database: PostgresDatabase, sender: Sender) -> N
     )
 
 
+class _Loop(Protocol):
+    async def run(self) -> None: ...
+
+
+_L = TypeVar("_L", bound=_Loop)
+
+
 @asynccontextmanager
-async def _notifying(notify: Notify) -> AsyncIterator[Notify]:
-    """Run it beside the block; tries that are under way at the end are waited for."""
-    task = asyncio.create_task(notify.run())
+async def _running(loop: _L) -> AsyncIterator[_L]:
+    """Run it beside the block; what it does at its end is waited for."""
+    task = asyncio.create_task(loop.run())
     try:
-        yield notify
+        yield loop
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -395,15 +399,3 @@ def _releaser(settings: Settings, database: PostgresDatabase) -> Releaser:
         silence=settings.stalled_seconds,
         max_concurrent=settings.queue_max_concurrent,
     )
-
-
-@asynccontextmanager
-async def _releasing(releaser: Releaser) -> AsyncIterator[Releaser]:
-    """Make passes while the block runs."""
-    task = asyncio.create_task(releaser.run())
-    try:
-        yield releaser
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
