@@ -91,6 +91,18 @@ def parse_callback_url(text: str, allowed: Allowed) -> CallbackUrl:
     Raises:
         CallbackUrlError: it may not be called.
     """
+    url = split_callback_url(text)
+    _check_port(url.port)
+    _check_host(url.host, allowed)
+    return url
+
+
+def split_callback_url(text: str) -> CallbackUrl:
+    """Take a URL apart, wherever it leads.
+
+    Raises:
+        CallbackUrlError: it is no URL that could be called anywhere.
+    """
     if len(text) > MAX_URL or _PRINTABLE.fullmatch(text) is None:
         raise CallbackUrlError(f"must be 1 to {MAX_URL} printable ASCII characters without spaces; percent-encode it")
     try:
@@ -104,11 +116,12 @@ def parse_callback_url(text: str, allowed: Allowed) -> CallbackUrl:
         raise CallbackUrlError("must hold no user name, no password and no backslash")
     if "[" in parts.netloc and parse_address(parts.hostname) is None:
         raise CallbackUrlError("has something between brackets that is no IPv6 address")
-    host, port = parts.hostname.removesuffix("."), PORTS[parts.scheme] if port is None else port
-    _check_port(port)
-    _check_host(host, allowed)
-    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    return CallbackUrl(scheme=parts.scheme, host=host, port=port, target=target)
+    return CallbackUrl(
+        scheme=parts.scheme,
+        host=parts.hostname.removesuffix("."),
+        port=PORTS[parts.scheme] if port is None else port,
+        target=f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/",
+    )
 
 
 def refused_address(host: str, address: Address, allowed: Allowed) -> str | None:

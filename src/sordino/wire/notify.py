@@ -1,7 +1,6 @@
 """Where the end of a job is told: CallBack and its kin in a job, NotifyConfig in a queue."""
 
 import re
-from urllib.parse import urlsplit
 
 from sordino.domain.callback import (
     MQ_REGIONS,
@@ -13,7 +12,7 @@ from sordino.domain.callback import (
     MqTarget,
     NotifyConfig,
 )
-from sordino.domain.callback_url import MAX_URL
+from sordino.domain.callback_url import MAX_URL, CallbackUrlError, split_callback_url
 from sordino.errors import INVALID_ARGUMENT
 from sordino.wire import xml
 from sordino.wire.part import Part
@@ -23,7 +22,6 @@ MUTE = "no"
 """The CallBack that silences the queue's."""
 
 _URL_LEGAL = f"an http or https URL with a host, ASCII, without user and password, of at most {MAX_URL} characters"
-_ASCII = re.compile(rf"[!-~]{{1,{MAX_URL}}}")
 _MQ_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
 
 
@@ -88,13 +86,11 @@ def notify_nodes(config: NotifyConfig) -> list[xml.Node]:
 
 def is_url(word: str) -> bool:
     """Whether ``word`` is a URL that a callback may go to, as far as its form tells."""
-    if not _ASCII.fullmatch(word):
-        return False
     try:
-        url = urlsplit(word)
-        return url.scheme in ("http", "https") and bool(url.hostname) and "@" not in url.netloc and url.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
+        split_callback_url(word)
+    except CallbackUrlError:
         return False
+    return True
 
 
 def _events(config: Part) -> tuple[CallbackEvent, ...]:
