@@ -145,6 +145,8 @@ def test_odd_keys(service: Server, new_bucket: Callable[[], str], target: str, s
         ("cos", "PATCH", "/k", 405, "MethodNotAllowed"),
         ("ci", "GET", "/jobs/" + ",".join(f"j{n}" for n in range(11)), 400, "InvalidArgument"),
         ("cos", "PUT", "/k?acl", 501, "NotImplemented"),
+        *(("ci", "DELETE", f"/{path}/{'x' * 129}", 400, "InvalidArgument") for path in ("template", "asrqueue")),
+        ("ci", "GET", f"/jobs/{'x' * 129}?callbacks", 400, "InvalidArgument"),
     ],
 )
 def test_wrong_calls(service: Server, new_bucket: Callable[[], str], kind, method, path, status, code) -> None:

@@ -104,9 +104,11 @@ async def test_work_on_a_body_is_not_the_senders(monkeypatch: pytest.MonkeyPatch
 
 
 @asynccontextmanager
-async def listening(application: Callable[..., Awaitable[None]]) -> AsyncIterator[int]:
-    """The port of an application that is served as the real one is."""
-    config = uvicorn.Config(application, http=protocol.Protocol, lifespan="off", log_config=None, ws="none")
+async def listening(application: Callable[..., Awaitable[None]], most: int | None = None) -> AsyncIterator[int]:
+    """The port of an application that is served as the real one is, to so many connections at most."""
+    config = uvicorn.Config(
+        application, http=protocol.Protocol, lifespan="off", log_config=None, ws="none", limit_concurrency=most
+    )
     config.load()
     state = uvicorn.server.ServerState()
     loop = asyncio.get_running_loop()
@@ -117,6 +119,13 @@ async def listening(application: Callable[..., Awaitable[None]]) -> AsyncIterato
         server.close()
         for connection in list(state.connections):
             connection.transport.abort()
+
+
+@pytest.fixture
+def services() -> Any:
+    """As much of the services as requests need that come to no call."""
+    settings = SimpleNamespace(default_bucket=None, ci_on_any_host=True)
+    return SimpleNamespace(settings=settings, clock=SimpleNamespace(now=lambda: datetime.now(UTC)), database=None)
 
 
 async def slow_hello(scope: Any, receive: Any, send: Any) -> None:
@@ -165,16 +174,27 @@ async def test_a_reply_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> Non
                 await ended.wait()
 
 
+async def test_a_crowd(services: Any) -> None:
+    """With more connections than may be, requests are refused in the protocol's form, and probes are answered."""
+    async with listening(Application(services), most=1) as port:
+        first = await asyncio.open_connection("127.0.0.1", port)
+        for path, status, told in (("jobs", b"503", b"<Code>ServiceUnavailable</Code>"), ("healthz", b"200", b"ok")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"GET /{path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode())
+            async with asyncio.timeout(10):
+                reply = await reader.read()
+            assert reply.startswith(b"HTTP/1.1 " + status)
+            assert told in reply
+            writer.close()
+        first[1].close()
+
+
 class BrokenError(Exception):
     """A connection that fails while a reply is sent."""
 
 
-async def test_a_reply_that_breaks_is_logged_with_its_request() -> None:
+async def test_a_reply_that_breaks_is_logged_with_its_request(services: Any) -> None:
     """What fails after the handler's end is found by the request's id."""
-    settings = SimpleNamespace(default_bucket=None, ci_on_any_host=True)
-    services: Any = SimpleNamespace(
-        settings=settings, clock=SimpleNamespace(now=lambda: datetime.now(UTC)), database=None
-    )
     scope = {
         "type": "http",
         "method": "GET",

@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 DRAIN_BYTES = 64 << 20
 DRAIN_SECONDS = 10.0
+CROWDED = "sordino.crowded"
+"""The key of a scope under which the server says that it has more connections than it may have."""
 SERVERS: Mapping[Service, str] = {Service.CI: "tencent-ci", Service.COS: "tencent-cos"}
 
 
@@ -103,6 +105,11 @@ class _Exchange:
         self._service = address.service
         if answer := await health.answer(address, self._services.database):
             return answer
+        if request.scope.get(CROWDED):
+            raise errors.SERVICE_UNAVAILABLE(
+                "More clients are connected than this server takes; try again, or keep fewer connections.",
+                {"Connection": "close"},
+            )
         messages = self._services.messages
         if messages is not None and cmq.is_call(address, request):
             services = self._services

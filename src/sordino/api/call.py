@@ -22,6 +22,7 @@ from sordino.storage.bindings import Bindings
 from sordino.storage.buckets import BucketStore
 from sordino.storage.objects import ObjectStore
 from sordino.wire.address import Address
+from sordino.wire.paging import MAX_ID
 from sordino.wire.query import Query
 
 
@@ -70,6 +71,17 @@ class Call:
     def last_segment(self) -> str:
         """What the path ends with: the id, or ids, of a call that takes one."""
         return self.address.path.rpartition("/")[2]
+
+    @property
+    def last_id(self) -> str:
+        """The one id that the path ends with; whether there is anything of that id is another question.
+
+        Raises:
+            ServiceError: InvalidArgument when it is longer than ids are.
+        """
+        if len(self.last_segment) > MAX_ID:
+            raise errors.INVALID_ARGUMENT(f"The id in the path is longer than {MAX_ID} characters.")
+        return self.last_segment
 
     def bucket(self) -> Bucket:
         """The bucket of the address, which the signer's account owns.

@@ -7,11 +7,12 @@ from typing import Any
 
 import h11
 import structlog
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from sordino import errors
-from sordino.api.app import SERVERS
+from sordino.api.app import CROWDED, SERVERS
 from sordino.api.tunnel import ESTABLISHED, Connection, Tls, check, encrypt, told
 from sordino.errors import ServiceError
 from sordino.wire.address import Service
@@ -50,12 +51,19 @@ class Protocol(H11Protocol):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as uvicorn calls it
         super().__init__(*args, **options)
         self.conn = Connection(self._connect, self._refuse_two_lengths)
+        # uvicorn's own refusal of a crowd has no code, and no probe would be answered.
+        self._most, self.limit_concurrency = self.limit_concurrency, None
+        self.app = self._serve
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Start to wait for the first request."""
         super().connection_made(transport)
         _limit_silence(transport)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._end_unless_answering)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        crowded = self._most is not None and len(self.connections) > self._most
+        await self.config.loaded_app({**scope, CROWDED: crowded}, receive, send)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Clean up."""

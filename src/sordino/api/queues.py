@@ -39,15 +39,15 @@ async def create_queue(call: Call) -> Response:
 async def update_queue(call: Call) -> Response:
     """``PUT /asrqueue/<id>``."""
     bucket = call.bucket()
-    queue = await call.services.queues.update(bucket.name, call.last_segment, await _settings(call))
+    queue = await call.services.queues.update(bucket.name, call.last_id, await _settings(call))
     return xml(render_queue(queue, _limits(call), call.request_id))
 
 
 async def delete_queue(call: Call) -> Response:
     """``DELETE /asrqueue/<id>``, an extension of ours."""
     bucket = call.bucket()
-    await call.services.queues.remove(bucket.name, call.last_segment)
-    return xml(render_removed_queue(call.last_segment, call.request_id))
+    await call.services.queues.remove(bucket.name, call.last_id)
+    return xml(render_removed_queue(call.last_id, call.request_id))
 
 
 async def _settings(call: Call) -> QueueSettings:

@@ -29,7 +29,7 @@ async def update_template(call: Call) -> Response:
     """``PUT /template/<id>``."""
     bucket = call.bucket()
     name, order = parse_template(await call.document(), call.services.models)
-    template = await call.services.templates.update(bucket.name, call.last_segment, name, order)
+    template = await call.services.templates.update(bucket.name, call.last_id, name, order)
     return xml(render_template(template, call.request_id))
 
 
@@ -49,5 +49,5 @@ async def describe_templates(call: Call) -> Response:
 async def delete_template(call: Call) -> Response:
     """``DELETE /template/<id>``."""
     bucket = call.bucket()
-    await call.services.templates.remove(bucket.name, call.last_segment)
-    return xml(render_removed_template(call.last_segment, call.request_id))
+    await call.services.templates.remove(bucket.name, call.last_id)
+    return xml(render_removed_template(call.last_id, call.request_id))
