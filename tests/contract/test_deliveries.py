@@ -60,7 +60,11 @@ async def test_life(database: PostgresDatabase) -> None:
     await add(database, URL)
     (first,) = await take(database)
     assert (first.job.job_id, first.job.callback) == ("j1", JobCallback(url=URL))
-    assert (first.delivery.target.url, first.delivery.target.format, first.delivery.attempts) == (URL, CallbackFormat.JSON, 1)
+    assert (first.delivery.target.url, first.delivery.target.format, first.delivery.attempts) == (
+        URL,
+        CallbackFormat.JSON,
+        1,
+    )
     later = NOW + timedelta(seconds=60)
     assert await settle(database, first, Receipt(status=503), next_at=later)
     assert await take(database, later - timedelta(microseconds=1)) == []
@@ -126,7 +130,11 @@ async def test_order_and_limit(database: PostgresDatabase) -> None:
     for seconds, host in ((3, "a"), (1, "a"), (2, "a"), (5, "b"), (6, "b"), (4, "c")):
         await add(database, f"http://{host}.example/{seconds}", at=NOW + timedelta(seconds=seconds))
     taken = [await take(database, NOW + timedelta(seconds=9), limit=2) for _ in range(3)]
-    assert [sorted(due.delivery.target.url[-1] for due in batch) for batch in taken] == [["1", "4"], ["2", "5"], ["3", "6"]]
+    assert [sorted(due.delivery.target.url[-1] for due in batch) for batch in taken] == [
+        ["1", "4"],
+        ["2", "5"],
+        ["3", "6"],
+    ]
 
 
 async def test_first_tries_go_first(database: PostgresDatabase) -> None:

@@ -144,14 +144,15 @@ async def test_names_that_lead_inside(addresses: list[str]) -> None:
 
 
 async def test_rebinding() -> None:
-    """A name that is fine at one try and leads inside at the next is refused then: every try asks, and checks, anew."""
+    """A name that leads inside at the next try is refused then, without saying where: every try asks, checks anew."""
     names = Names(["127.0.0.1"], ["10.0.0.1"])
     with receiving() as receiver:
         callbacks = sender(resolve=names)
         callback = to(receiver.url(host="hooks.example"))
         assert (await callbacks.send(callback)).accepted
-        with pytest.raises(CallbackFailedError, match=r"10\.0\.0\.1"):
+        with pytest.raises(CallbackFailedError, match="private") as failure:
             await callbacks.send(callback)
+        assert "10.0.0.1" not in str(failure.value)
     assert len(names.asked) == 2
 
 

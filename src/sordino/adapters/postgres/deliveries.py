@@ -145,9 +145,7 @@ class PostgresDeliveries:
 
 def _delivery(row: DictRow) -> Delivery:
     state = DeliveryState(row["state"])
-    target = CallbackTarget(
-        format=CallbackFormat(row.pop("format")), url=row.pop("url"), mq=load_mq(row.pop("mq"))
-    )
+    target = CallbackTarget(format=CallbackFormat(row.pop("format")), url=row.pop("url"), mq=load_mq(row.pop("mq")))
     return Delivery(
         **{
             **row,
