@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from rows import BUCKET, NOW, execute, job
+from rows import BUCKET, NOW, execute, job, waiting_for_a_lock
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.deliveries import KEPT_ATTEMPTS, SHOWN_DELIVERIES
 from sordino.domain.callback import CallbackFormat, CallbackTarget, JobCallback
@@ -200,3 +200,16 @@ async def test_rollback(database: PostgresDatabase) -> None:
             await tx.deliveries.add("j1", CallbackTarget(url=URL), NOW)
             raise ZeroDivisionError
     assert await take(database) == []
+
+
+async def test_a_try_that_ends_while_its_job_is_deleted(database: PostgresDatabase) -> None:
+    """Whoever deletes the job does not meet the end of a try in a deadlock; nothing is left to note it at."""
+    await add(database, URL)
+    (due,) = await take(database)
+    async with asyncio.timeout(20):
+        async with database.transaction() as tx:
+            await tx.deliveries.connection.execute("SELECT FROM deliveries FOR UPDATE")
+            settling = asyncio.create_task(settle(database, due))
+            await waiting_for_a_lock(database)
+            await tx.deliveries.connection.execute("DELETE FROM jobs")
+        assert not await settling

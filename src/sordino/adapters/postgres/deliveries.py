@@ -122,9 +122,10 @@ class PostgresDeliveries:
             if isinstance(outcome, Receipt)
             else {"status": None, "error": outcome}
         )
+        # The delivery before its tries, which is the order in which both are deleted with their job.
+        settled = await self.connection.execute(_SETTLE, {**key, "state": state.value, "next_at": next_at})
         await self.connection.execute(_NOTE, {**key, **told, "milliseconds": milliseconds})
         await self.connection.execute(_FORGET, {**key, "number": delivery.attempts - KEPT_ATTEMPTS})
-        settled = await self.connection.execute(_SETTLE, {**key, "state": state.value, "next_at": next_at})
         return settled.rowcount > 0
 
     async def of_job(self, job_id: str) -> Sequence[LoggedDelivery]:
