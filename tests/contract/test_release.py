@@ -450,9 +450,7 @@ async def test_a_dead_worker_and_the_count(app: procrastinate.App, database: Pos
         await tx.jobs.start("a", 1, NOW)
     assert await releaser(database)() == 0
     losses = Losses(clock=SystemClock(), limit=3)
-    takeover = Takeover(
-        app=app, database=database, clock=SystemClock(), losses=losses, silence=60, poke=lambda: None
-    )
+    takeover = Takeover(app=app, database=database, clock=SystemClock(), losses=losses, silence=60, poke=lambda: None)
     assert await takeover.from_the_dead() == 1
     assert await releaser(database)() == 0
     assert await tasks(database) == ["a"]
@@ -511,3 +509,27 @@ async def test_pokes_become_one_pass(database: PostgresDatabase) -> None:
     await asyncio.sleep(0.2)
     assert counted.begun == 2
     await _stopped(running)
+
+
+async def test_a_cancelling_that_gets_lost_ends_the_releaser_all_the_same(database: PostgresDatabase) -> None:
+    """A pass during which the cancelling is forgotten, as some waits of Python 3.11 do, is the last one."""
+
+    class Forgetful(Unsteady):
+        @asynccontextmanager
+        async def reading(self) -> AsyncIterator[object]:
+            """Wait for the cancelling, and go on."""
+            self.begun += 1
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            async with self.database.reading() as tx:
+                yield tx
+
+    forgetful = Forgetful(database, [])
+    running = asyncio.create_task(releaser(forgetful, interval=0.01).run())
+    async with asyncio.timeout(20):
+        while not forgetful.begun:
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+    assert running.cancelled()
+    assert forgetful.begun == 1

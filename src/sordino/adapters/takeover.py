@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.adapters.tasks import RUN_JOB, job_and_release
+from sordino.cancelling import mind_cancelling
 from sordino.domain.ports import Clock, DatabaseUnavailableError
 from sordino.jobs.losses import Losses
 
@@ -60,6 +61,7 @@ class Takeover:
                 await self.from_nobody()
             except DatabaseUnavailableError as error:
                 log.warning("cannot look for orphaned jobs", error=str(error))
+            mind_cancelling()
             await asyncio.sleep(self.silence / 3)
 
     async def from_the_dead(self) -> int:

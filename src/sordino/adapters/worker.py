@@ -19,6 +19,8 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job as Task
 from procrastinate.jobs import Status
 
+from sordino.adapters.notices import listen
+from sordino.cancelling import mind_cancelling
 from sordino.domain.ports import Clock, DatabaseUnavailableError
 from sordino.jobs.pipeline import TryAgainError
 
@@ -90,7 +92,7 @@ class EngineWorker:
                 await self._session()
             except* LOST as lost:
                 log.warning("session lost", errors=[_cause(error) for error in lost.exceptions])
-            _mind_cancelling()
+            mind_cancelling()
             pause = 1.0 if loop.time() - began > STEADY_SECONDS else min(pause * 2, LONGEST_PAUSE)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -122,7 +124,7 @@ class EngineWorker:
         loop = asyncio.get_running_loop()
         last = loop.time()
         while True:
-            _mind_cancelling()
+            mind_cancelling()
             await asyncio.sleep(self.heartbeat)
             try:
                 known = await self._sign_of_life(worker_id)
@@ -144,20 +146,17 @@ class EngineWorker:
 
     async def _listen(self) -> None:
         """Ring when a task is deferred. Without it polling still finds tasks, so its failures are waited out."""
-
-        async def ring(**_: object) -> None:
-            self.bell.set()
-
         while True:
+            mind_cancelling()
             try:
-                await self.app.job_manager.listen_for_jobs(on_notification=ring, queues=[self.queue])
+                await listen(str(_pool(self.app).conninfo), self.queue, self.bell)
             except LOST as error:
                 log.warning("cannot listen for new tasks", error=_cause(error))
             await asyncio.sleep(POLL_SECONDS)
 
     async def _work(self, worker_id: int) -> None:
         while not self.draining.is_set():
-            _mind_cancelling()
+            mind_cancelling()
             self.bell.clear()
             task = await self.app.job_manager.fetch_job(queues=[self.queue], worker_id=worker_id)
             if task is not None:
@@ -187,17 +186,6 @@ class EngineWorker:
 
     async def _defer(self, task: Task, seconds: float) -> None:
         await self.app.job_manager.retry_job(task, retry_at=self.clock.now() + timedelta(seconds=seconds))
-
-
-def _mind_cancelling() -> None:
-    """End a task whose cancelling got lost: what it waited for broke, or came, at the same moment.
-
-    Raises:
-        CancelledError: someone wants this task to end.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _pool(app: procrastinate.App) -> Any:  # noqa: ANN401 - rows differ by pool

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from sordino.cancelling import mind_cancelling
 from sordino.domain.callback import CallbackTarget
 from sordino.domain.delivery import Callback, Delivery, DeliveryState, DueDelivery, Receipt
 from sordino.domain.job import Job
@@ -83,6 +84,7 @@ class Notify:
         """Send until cancelled; tries under way are then given a while to end."""
         try:
             while True:
+                mind_cancelling()
                 await self._look()
         finally:
             await self._farewell()

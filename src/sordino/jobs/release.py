@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from sordino.cancelling import mind_cancelling
 from sordino.domain.ports import Database, DatabaseUnavailableError
 from sordino.domain.release import depth, shares
 
@@ -39,6 +40,7 @@ class Releaser:
     async def run(self) -> None:
         """Make passes until cancelled; nothing else ends it."""
         while True:
+            mind_cancelling()
             self._bell.clear()
             try:
                 await self()

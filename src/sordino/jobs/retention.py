@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from sordino.cancelling import mind_cancelling
 from sordino.domain.ports import Clock, Database, DatabaseUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -57,6 +58,7 @@ class Retention:
             else:
                 if removed:
                     log.info("removed old jobs", jobs=removed)
+            mind_cancelling()
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _batch(self) -> int:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import structlog
 
+from sordino.cancelling import mind_cancelling
 from sordino.domain.ports import Blobs, BlobStoreError, Clock, Database, DatabaseUnavailableError, Transaction
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ class Sweep:
                 log.exception("sweep broke off")
             else:
                 log.debug("swept", blobs=removed)
+            mind_cancelling()
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _batch(self) -> list[bool]:
