@@ -58,8 +58,11 @@ from sordino.wire.ids import (
     new_topic_id,
 )
 
-# One for the job, one for each of heartbeat, takeover, sweep, retention and release, which need one now and then.
-WORKER_CONNECTIONS = 6
+# One for the job, one for each of takeover, sweep, retention and release, which need one now and then.
+WORKER_CONNECTIONS = 5
+# One for the tasks, one for the heartbeat. What the server forgets of the engine's notes the takeover makes good: so no
+# job waits for the disk before it begins.
+ENGINE_CONNECTIONS = 2
 
 
 class NoDatabaseError(Exception):
@@ -124,7 +127,7 @@ async def open_foundation(settings: Settings, connections: int | None = None) ->
         max_connections=connections or settings.database_connections,
         tasks=lambda connection: EngineTasks(app, connection),
     )
-    async with database, app.open_async(database.pool):
+    async with database:
         yield Foundation(database, ObstoreBlobs(settings.blobs), app)
 
 
@@ -349,7 +352,11 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
         wall_seconds=settings.job_wall_seconds,
     )
     media.warm()
-    async with open_foundation(settings, min(settings.database_connections, WORKER_CONNECTIONS)) as base:
+    async with (
+        open_foundation(settings, min(settings.database_connections, WORKER_CONNECTIONS)) as base,
+        base.database.lazy_pool(ENGINE_CONNECTIONS) as pool,
+        base.app.open_async(pool),
+    ):
         pipeline = Pipeline(
             database=base.database,
             objects=ObjectStore(database=base.database, blobs=base.blobs, clock=clock),

@@ -83,7 +83,7 @@ class Settings(BaseSettings):
         "sordino", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="PostgreSQL schema that holds the tables."
     )
     database_connections: PositiveInt = Field(
-        8, description="Connections to the database that the API holds at most; a worker holds up to 6."
+        8, description="Connections to the database that the API holds at most; a worker holds up to 8."
     )
     blobs_url: str | None = Field(
         None,

@@ -359,3 +359,11 @@ async def test_the_tables_refuse_wrong_states(database: PostgresDatabase, wrong:
     with pytest.raises((psycopg.IntegrityError, psycopg.DataError)):
         async with database.pool.connection() as connection:
             await connection.execute(sql.SQL(WRONG_STATES[wrong]))
+
+
+async def test_a_lazy_pool(database: PostgresDatabase) -> None:
+    """Its commits do not wait for the disk; all else is as in the other pool."""
+    query = "SELECT current_schema() AS schema, current_setting('synchronous_commit') AS waits"
+    async with database.lazy_pool(1) as pool, pool.connection() as connection:
+        assert await (await connection.execute(query)).fetchone() == {"schema": database.schema, "waits": "off"}
+    assert await execute(database, query) == [{"schema": database.schema, "waits": "on"}]

@@ -279,10 +279,10 @@ def _start_postgres(settings: "Settings", stack: "ExitStack") -> "EmbeddedPostgr
 
 
 def _sessions(settings: "Settings") -> int:
-    """Sessions the database must allow: a pool and a listener for each process, one to spare, and some for people."""
+    """Sessions the database must allow: a pool, a worker's three for its engine, one to spare, and some for people."""
     from sordino.adapters.postgres.embedded import LEAST_CONNECTIONS
 
-    return max(LEAST_CONNECTIONS, (settings.workers + 1) * (settings.database_connections + 2) + 20)
+    return max(LEAST_CONNECTIONS, (settings.workers + 1) * (settings.database_connections + 4) + 20)
 
 
 def _prepare(settings: "Settings") -> None:

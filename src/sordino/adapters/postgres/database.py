@@ -23,7 +23,7 @@ from sordino.adapters.postgres.migrate import is_current
 from sordino.adapters.postgres.objects import PostgresObjects
 from sordino.adapters.postgres.queues import PostgresQueues
 from sordino.adapters.postgres.releases import PostgresReleases
-from sordino.adapters.postgres.session import Connection, conninfo, unavailable_when_lost
+from sordino.adapters.postgres.session import Connection, conninfo, lazy, unavailable_when_lost
 from sordino.adapters.postgres.templates import PostgresTemplates
 from sordino.domain.ports import Tasks
 
@@ -82,16 +82,7 @@ class PostgresDatabase:
         self.conninfo = conninfo(dsn, schema)
         self.schema = schema
         self._tasks = tasks
-        self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            self.conninfo,
-            kwargs={"row_factory": dict_row},
-            min_size=1,
-            max_size=max_connections,
-            timeout=WAIT_SECONDS,
-            check=_check,
-            open=False,
-            name="sordino",
-        )
+        self.pool = _pool(self.conninfo, max_connections, "sordino")
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -155,6 +146,10 @@ class PostgresDatabase:
             releases=PostgresReleases(connection),
         )
 
+    def lazy_pool(self, max_connections: int) -> AsyncConnectionPool[Connection]:
+        """Another pool, yet to be opened, for what is made good when a server that dies has forgotten it."""
+        return _pool(lazy(self.conninfo), max_connections, "sordino lazy")
+
     async def ready(self) -> bool:
         """Whether the database answers and its schema is this version's."""
         try:
@@ -162,6 +157,19 @@ class PostgresDatabase:
                 return await is_current(connection)
         except psycopg.OperationalError:
             return False
+
+
+def _pool(conninfo: str, max_connections: int, name: str) -> AsyncConnectionPool[Connection]:
+    return AsyncConnectionPool(
+        conninfo,
+        kwargs={"row_factory": dict_row},
+        min_size=1,
+        max_size=max_connections,
+        timeout=WAIT_SECONDS,
+        check=_check,
+        open=False,
+        name=name,
+    )
 
 
 async def _check(connection: Connection) -> None:

@@ -36,6 +36,14 @@ def conninfo(dsn: str, schema: str) -> str:
     return make_conninfo(dsn, **missing, options=options)
 
 
+def lazy(conninfo: str) -> str:
+    """A connection string of ``conninfo`` for sessions whose commits do not wait for the disk.
+
+    A server that dies forgets what they did in its last moments.
+    """
+    return make_conninfo(conninfo, options=f"{conninfo_to_dict(conninfo)['options']} -c synchronous_commit=off")
+
+
 @contextmanager
 def unavailable_when_lost() -> Iterator[None]:
     """Turn psycopg's ``OperationalError``, also where the task engine wrapped it, into the port's error.
