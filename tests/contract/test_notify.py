@@ -4,12 +4,13 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 
 import pytest
 
+from hand import Hand
 from rows import BUCKET, DONE, NOW, queue, started
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.domain.callback import (
@@ -33,17 +34,6 @@ from sordino.wire.callbacks import render_callback
 
 DAY, SPAN = timedelta(days=1), timedelta(hours=3)
 HERE = JobCallback(url="http://hooks.example/", format=CallbackFormat.JSON)
-
-
-@dataclass
-class Hand:
-    """A clock whose hand is moved by the test."""
-
-    at: datetime = NOW
-
-    def now(self) -> datetime:
-        """Where it stands."""
-        return self.at
 
 
 @dataclass
@@ -433,7 +423,10 @@ def test_check(world: World) -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        (MqTarget(region="gz", mode=MqMode.QUEUE, name="q"), ["MqRegion", "gz", "one of sh, or a callback of type Url"]),
+        (
+            MqTarget(region="gz", mode=MqMode.QUEUE, name="q"),
+            ["MqRegion", "gz", "one of sh, or a callback of type Url"],
+        ),
         (MqTarget(region="sh", mode=MqMode.QUEUE, name="amq.topic"), ["MqName", "amq."]),
     ],
 )

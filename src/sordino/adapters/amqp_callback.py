@@ -102,7 +102,8 @@ class AmqpSender:
     async def _channel(self) -> AbstractChannel:
         """A new channel; its publisher learns of each message whether the broker has it, or has no queue for it."""
         async with self._lock:
-            if self._connection is None or self._connection.is_closed:
+            if self._connection is None or not self._connection.connected.is_set():
+                await self._hang_up()
                 self._connection = await aio_pika.connect(self._url, client_properties={"connection_name": "sordino"})
         return self._connection.channel(publisher_confirms=True, on_return_raises=True)
 
