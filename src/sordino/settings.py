@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     )
     ci_on_any_host: bool = Field(
         default=True,
-        description="Take `/jobs`, `/template`, `/asrqueue` ... for CI calls on COS hosts too (the Python SDK's IP mode needs it); objects of these keys then cannot be reached through such a host.",
+        description="Take `/jobs`, `/template`, `/asrqueue` ... for CI calls on COS hosts too (the Python SDK's IP mode needs it); objects of these keys, and of keys such as `jobs/j1`, then cannot be reached through such a host.",
     )
     bind_on_create: bool = Field(
         default=True,
@@ -124,7 +124,10 @@ class Settings(BaseSettings):
         2 * 1024**3, description="Address space the media process of a job may add, bytes."
     )
     media_cpu_seconds: PositiveInt = Field(3600, description="CPU time of the media process of a job, seconds.")
-    job_wall_seconds: PositiveFloat = Field(7200, description="Wall time of the media process of a job, seconds; its input may take as long to arrive, its output to be stored.")
+    job_wall_seconds: PositiveFloat = Field(
+        7200,
+        description="Wall time of the media process of a job, seconds; its input may take as long to arrive, its output to be stored.",
+    )
     job_attempts: PositiveInt = Field(3, description="How often a job is tried when the fault is the server's.")
     job_retry_seconds: PositiveInt = Field(2, description="Base of the exponential wait between those tries, seconds.")
     job_worker_deaths: PositiveInt = Field(

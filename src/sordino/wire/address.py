@@ -66,9 +66,10 @@ _ABSOLUTE_FORM = re.compile(rb"https?://([^/]+)(.*)", re.IGNORECASE | re.DOTALL)
 _AUTHORITY = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(?::[0-9]{0,5})?")
 # A region has a hyphen (ap-guangzhou): cos.localhost and cos.accelerate.myqcloud.com name none.
 _REGION = re.compile(r"[a-z0-9]+-[a-z0-9-]{1,36}")
+# Ids have no dot and no slash: keys such as jobs/talk.wav and queue/2026/talk.wav stay objects.
 _CI_PATH = re.compile(
-    r"/(?:(?:jobs|asr_jobs|ai_jobs|template|asrqueue|ai_queue|picqueue|queue)(?:/.*)?|asrbucket|ai_bucket|mediabucket)",
-    re.DOTALL,
+    r"/(?:(?:jobs|asr_jobs|ai_jobs|template|asrqueue|ai_queue|picqueue|queue)(?:/[A-Za-z0-9_,-]+)?"
+    r"|asrbucket|ai_bucket|mediabucket)"
 )
 
 
@@ -82,7 +83,7 @@ def resolve(host: str, target: bytes, *, default_bucket: str | None, ci_on_any_h
         host: the Host header, with or without a port; empty when there was none.
         target: the raw request target without its query, in origin or absolute form.
         default_bucket: the bucket of bare hosts, or None.
-        ci_on_any_host: whether CI's own paths are CI calls on COS and bare hosts too.
+        ci_on_any_host: whether CI's own paths, with an id or without, are CI calls on COS and bare hosts too.
 
     Raises:
         ServiceError: ``InvalidURI``, ``InvalidHost`` or ``InvalidBucketName``.
