@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree as ET
 
-from server import REGION, Server
+from server import REGION, RootKey, Server
 from sordino.wire.signature import SignedRequest, sign
 
 
@@ -19,20 +19,28 @@ def send(
     body: bytes = b"",
     headers: Mapping[str, str | list[str] | None] | None = None,
     signed: bool = True,
+    key: RootKey | None = None,
     secret_key: str | None = None,
     shift: timedelta = timedelta(),
     query: tuple[tuple[str, str], ...] = (),
 ) -> tuple[int, dict[str, str], bytes]:
     """One raw request over its own connection; the status, the headers as sent and the body.
 
-    A header of None is left out. A query in ``path`` is not signed.
+    A header of None is left out. A query in ``path`` is not signed. It is the root account's, if no ``key`` is given.
     """
     host = host_of(bucket, kind) if bucket else f"127.0.0.1:{service.port}"
     fields: dict[str, str | list[str] | None] = {"Host": host, "Content-Length": str(len(body))}
     fields |= headers or {}
     if signed:
         fields["Authorization"] = authorization(
-            service, method, path.partition("?")[0], host if bucket else None, query, secret_key=secret_key, shift=shift
+            service,
+            method,
+            path.partition("?")[0],
+            host if bucket else None,
+            query,
+            key=key,
+            secret_key=secret_key,
+            shift=shift,
         )
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
     try:
@@ -54,15 +62,17 @@ def authorization(
     host: str | None,
     query: tuple[tuple[str, str], ...] = (),
     *,
+    key: RootKey | None = None,
     secret_key: str | None = None,
     shift: timedelta = timedelta(),
 ) -> str:
     """The Authorization header of a request for a decoded path, made a minute ago by the server's own signer."""
     now = datetime.now(UTC) + shift
+    key = key or service.root_key
     return sign(
         SignedRequest(method=method, paths=[path], hosts=[host] if host else [], query=query),
-        secret_id=service.root_key.secret_id,
-        secret_key=secret_key or service.root_key.secret_key,
+        secret_id=key.secret_id,
+        secret_key=secret_key or key.secret_key,
         start=now - timedelta(seconds=60),
         end=now + timedelta(seconds=600),
     ).header
