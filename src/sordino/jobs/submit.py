@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, NoReturn
 
 from sordino import errors
 from sordino.domain.bucket import Bucket
@@ -111,7 +111,7 @@ def _check_outputs_differ(request: JobRequest) -> None:
             )
 
 
-async def _refuse(tx: Transaction, bucket: Bucket, queue_id: str | None) -> Queue:
+async def _refuse(tx: Transaction, bucket: Bucket, queue_id: str | None) -> NoReturn:
     """Say why there is no such queue: every open speech service has at least the default one."""
     if await tx.buckets.get(bucket.name) is None:
         raise errors.NO_SUCH_BUCKET()
