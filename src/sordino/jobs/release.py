@@ -70,7 +70,8 @@ class Releaser:
             load, candidates = await tx.releases.turn(self.silence, most, self.max_concurrent)
             given = shares(min(load.room, most), candidates)
             jobs = await tx.releases.release(given) if given else ()
-            if jobs:
-                await tx.tasks.run_jobs(jobs)
+            if not jobs:
+                return 0
+            await tx.tasks.run_jobs(jobs)
         log.debug("released jobs", jobs=len(jobs))
         return len(jobs)
