@@ -72,6 +72,14 @@ def test_queue_without_a_service(tmp_path, command):
         assert part in result.stderr
 
 
+@pytest.mark.parametrize("command", ["show", "cancel"])
+def test_job_without_a_service(tmp_path, command):
+    """The same holds for jobs."""
+    result = admin("job", command, "j1", "--data", tmp_path)
+    assert result.exit_code == 1
+    assert "sordino serve" in result.stderr
+
+
 @pytest.mark.parametrize(
     "limits", [(), ("--max-size", "0"), ("--max-size", "many"), ("--max-concurrent", "1000000001")]
 )
