@@ -14,6 +14,9 @@ from qcloud_cos import CosS3Client
 
 from server import REGION, START_SECONDS, Server, ServerError, launch
 
+QUICK_TAKEOVER = {"SORDINO_HEARTBEAT_SECONDS": "0.3", "SORDINO_STALLED_SECONDS": "1.5"}
+"""Settings with which a dead worker is noticed soon."""
+
 
 def free_port() -> int:
     """A port nobody listens on at the moment."""
