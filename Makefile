@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= bench-data
+WORKERS ?= auto
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-annotate --no-header
 BENCH_STAMP := $(VENV)/.bench-installed
@@ -34,8 +35,9 @@ demo: override export OUTPUT := $(value OUTPUT)
 demo: setup ## The main job end to end with the official SDK: make demo [INPUT=file] [OUTPUT=dir]
 	$(BIN)/python scripts/demo.py $${INPUT:+--input="$$INPUT"} $${OUTPUT:+--output="$$OUTPUT"}
 
-test: setup ## Run the whole test suite
-	$(BIN)/python -m pytest
+# Neighbours in a file stay together as long as nobody is idle: who has nothing left takes the end of another's list.
+test: setup ## Run the whole test suite, a process more than there are cores: make test [WORKERS=number, 0: one by one]
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: setup ## Linters, types, layers, generated documents
 	$(BIN)/ruff check .

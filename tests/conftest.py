@@ -17,6 +17,16 @@ EXTERNAL = os.environ.get(
 )
 
 
+# What `-n auto` means. Each process has servers of its own, and up to ten connections to the one outside.
+MAX_PROCESSES = 8
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """A process more than there are cores: in many tests everybody waits for a server."""
+    return min((os.cpu_count() or 1) + 1, MAX_PROCESSES)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def signals() -> None:
     """Signals that end a program do so: who starts the tests in the background or with nohup has some ignored."""
@@ -49,7 +59,7 @@ def external() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Server]:
-    """One service with everything embedded, shared by the tests that do not stop it."""
+    """One service with everything embedded, shared by the tests of this process that do not stop it."""
     with new_room() as directory:
         running = start_service(directory / "data", SORDINO_CALLBACK_ALLOW="127.0.0.0/8")
         yield running

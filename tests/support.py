@@ -1,7 +1,9 @@
 """What tests of every kind use: a server under test, recordings that are made here, jobs."""
 
+import contextlib
 import io
 import os
+import random
 import socket
 import time
 import uuid
@@ -19,9 +21,11 @@ QUICK_TAKEOVER = {"SORDINO_HEARTBEAT_SECONDS": "0.3", "SORDINO_STALLED_SECONDS":
 
 
 def free_port() -> int:
-    """A port nobody listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port nobody listens on at the moment, and that the system gives to nobody who leaves the choice to it."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)  # those that Linux and others give out are above
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def start_service(data: Path, **environment: str) -> Server:
