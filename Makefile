@@ -92,8 +92,8 @@ fuzz: setup ## Read 10,000 broken media files in the real media process, and cou
 fuzz-requests: setup ## Send 20,000 broken requests to a server, and count how they are refused (about three minutes)
 	$(BIN)/python scripts/fuzz_requests.py
 
-chaos: setup ## Kill everything at random while jobs run, and count what came of them: make chaos [CHAOS_JOBS=1000] [CHAOS_SEED=1]
-	$(BIN)/python scripts/chaos.py $(CHAOS_JOBS:%=--jobs %) $(CHAOS_SEED:%=--seed %) $(CHAOS_OPTIONS)
+chaos: setup ## Kill everything at random while jobs run, and count what came of them: make chaos [CHAOS_JOBS=1000] [CHAOS_SEED=1] [CHAOS_AMQP=amqp://...]
+	$(BIN)/python scripts/chaos.py $(CHAOS_JOBS:%=--jobs %) $(CHAOS_SEED:%=--seed %) $(CHAOS_AMQP:%=--amqp %) $(CHAOS_OPTIONS)
 
 lock: setup ## Pin what pyproject.toml asks for in requirements/; pins that still fit stay (data.lock is kept by hand)
 	$(COMPILE) --group build --output-file requirements/build.lock

@@ -1,10 +1,11 @@
 """Kill what there is at random while jobs run, then count: nothing lost, nothing twice, everybody told.
 
-Usage: python scripts/chaos.py [--jobs 60] [--workers 2] [--seconds 8] [--torment-seconds 150] [--seed 0]
+Usage: python scripts/chaos.py [--jobs 60] [--seconds 8] [--torment-seconds 150] [--seed 0] [--amqp URL]
 
 A server of its own gets jobs on a real recording, a few of which must fail. Meanwhile workers, media processes, the
-API, PostgreSQL and the receiver of the callbacks are killed with SIGKILL, in an order that the seed decides. The
-striking stops after so many seconds, and the jobs are let end: what keeps dying is restarted after ever longer pauses.
+API, PostgreSQL and the receiver of the callbacks are killed with SIGKILL, in an order that the seed decides. Callbacks
+go to a URL and to a queue of the server's own in turn; with --amqp also to RabbitMQ, and the connection to it is cut.
+The striking stops after so many seconds, and the jobs are let end: what keeps dying is restarted after long pauses.
 Triggers in the database note each write of an output and each change of a job, so that "twice" cannot hide behind equal
 bytes. The last line is one JSON object with the figures.
 """
@@ -12,6 +13,7 @@ bytes. The last line is one JSON object with the figures.
 import argparse
 import json
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,8 +21,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
+from baskets import RABBIT_REGION, OwnBasket, RabbitBasket
+from cable import Cable
 from callback_sink import Sink
 from customer import MISSING, SOURCE, TARGETS, Channel, Customer, Order
 from havoc import Havoc
@@ -48,7 +53,6 @@ SETTINGS: Final = {
     "SORDINO_CALLBACK_ALLOW": "127.0.0.1",
     # No job is to be taken for the cause of what is done to its processes.
     "SORDINO_JOB_ATTEMPTS": "1000",
-    "SORDINO_JOB_WORKER_DEATHS": "1000",
 }
 EVERY: Final = 20
 """One of so many jobs has no input, and must fail."""
@@ -66,6 +70,7 @@ SERVING: Final = frozenset({Kind.API, Kind.DATABASE})
 """What customers wait for."""
 
 POLL_SECONDS: Final = 0.2
+AMQP_PORT: Final = 5672
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +168,7 @@ class Chaos:
     customer: Customer = field(init=False)
     ledger: Ledger = field(init=False)
     accepted: dict[str, Order] = field(default_factory=dict)
+    _over: threading.Event = field(default_factory=threading.Event)
     _blows: list[Blow] = field(default_factory=list)
     _ready: list["Future[float]"] = field(default_factory=list)
 
@@ -178,23 +184,39 @@ class Chaos:
         """
         self.customer.furnish(spoken(self.plan.seconds))
         began = time.monotonic()
-        with ThreadPoolExecutor() as threads:
-            submitting = threads.submit(self._submit_all)
+        with ThreadPoolExecutor() as threads, self._quitting():
+            submitting, collecting = threads.submit(self._submit_all), threads.submit(self._collect)
             try:
                 self._torment(submitting, threads)
             finally:
                 self.havoc.calm()
             submitting.result()
+            self._over.set()
+            collecting.result()
             _tell(f"the striking is over; {self.ledger.unfinished()} jobs are left")
             self._let_end()
         return self._result(time.monotonic() - began)
+
+    @contextmanager
+    def _quitting(self) -> Iterator[None]:
+        """Have the threads end when the block fails."""
+        try:
+            yield
+        finally:
+            self._over.set()
+
+    def _collect(self) -> None:
+        """Take what is told as it comes."""
+        while not self._over.wait(POLL_SECONDS):
+            for channel in self.channels:
+                channel.receipts()
 
     def _submit_all(self) -> None:
         """Submit job after job while not too many are unfinished."""
         for number in range(self.plan.jobs):
             while self.ledger.unfinished() >= WINDOW:
-                self.server.check()
-                time.sleep(POLL_SECONDS)
+                if self._over.wait(POLL_SECONDS):
+                    return
             source = MISSING if number % EVERY == EVERY - 1 else SOURCE
             order = Order(number=number, source=source, channel=self.channels[number % len(self.channels)])
             self.accepted[self.customer.submit(order)] = order
@@ -311,19 +333,52 @@ def judge(
     )
 
 
-def torment(server: Server, plan: Plan, room: Path) -> Result:
+def torment(server: Server, plan: Plan, room: Path, broker: "Broker | None" = None) -> Result:
     """Put a server that runs with `SETTINGS` through it.
 
     Args:
         server: ready, and new.
         plan: what to do.
         room: a directory for the receiver of callbacks.
+        broker: what the server's settings name as the message queue of `RABBIT_REGION`.
 
     Raises:
         ServerError: the server has ended, refuses jobs, or does not end them.
     """
-    with Sink(room / "callbacks.jsonl") as sink:
-        return Chaos(server=server, plan=plan, havoc=Havoc(server, sink), channels=[sink]).run()
+    with ExitStack() as stack:
+        sink = stack.enter_context(Sink(room / "callbacks.jsonl"))
+        channels: list[Channel] = [sink, OwnBasket(server)]
+        if broker is not None:
+            channels.append(stack.enter_context(RabbitBasket(broker.url)))
+        havoc = Havoc(server, sink, None if broker is None else broker.cable)
+        return Chaos(server=server, plan=plan, havoc=havoc, channels=channels).run()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """RabbitMQ, which others may use, too: only the server's connection to it is struck.
+
+    Attributes:
+        url: of the broker itself.
+        cable: what the server reaches it by.
+    """
+
+    url: str
+    cable: Cable
+
+    @classmethod
+    def at(cls, url: str) -> Self:
+        """The broker of a URL ``amqp://...``, behind a new cable."""
+        parts = urlsplit(url)
+        return cls(url=url, cable=Cable(parts.hostname or "127.0.0.1", parts.port or AMQP_PORT))
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What the server must know."""
+        parts = urlsplit(self.url)
+        user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+        way = parts._replace(netloc=f"{user}127.0.0.1:{self.cable.port}")
+        return {f"SORDINO_MQ_{RABBIT_REGION.upper()}": way.geturl()}
 
 
 @contextmanager
@@ -346,13 +401,18 @@ def _tell(text: str) -> None:
 
 def main() -> int:
     """Run it and print what came of it; the exit status."""
-    workers, plan = _options()
+    workers, amqp, plan = _options()
     exit_on_sigterm()
+    settings = {"SORDINO_WORKERS": str(workers), **SETTINGS}
     try:
         with ExitStack() as stack:
             room = stack.enter_context(new_room())
-            server = stack.enter_context(served(room, {"SORDINO_WORKERS": str(workers), **SETTINGS}))
-            result = torment(server, plan, room)
+            broker = Broker.at(amqp) if amqp else None
+            if broker is not None:
+                stack.enter_context(broker.cable)
+                settings |= broker.settings
+            server = stack.enter_context(served(room, settings))
+            result = torment(server, plan, room, broker)
     except ServerError:
         return 1
     except KeyboardInterrupt:
@@ -370,7 +430,7 @@ def _show(figures: Mapping[str, Any]) -> None:
             _tell(f"{name.replace('_', ' '):>20}  {value}")
 
 
-def _options() -> tuple[int, Plan]:
+def _options() -> tuple[int, str | None, Plan]:
     plan = Plan()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=plan.jobs)
@@ -378,8 +438,9 @@ def _options() -> tuple[int, Plan]:
     parser.add_argument("--seconds", type=float, default=plan.seconds, help="length of the recording")
     parser.add_argument("--torment-seconds", type=float, default=plan.torment_seconds, help="strike so long at most")
     parser.add_argument("--seed", type=int, default=plan.seed)
+    parser.add_argument("--amqp", help="URL of a RabbitMQ to send callbacks to, too: amqp://user:password@host:5672/")
     chosen = vars(parser.parse_args())
-    return chosen.pop("workers"), Plan(**chosen)
+    return chosen.pop("workers"), chosen.pop("amqp"), Plan(**chosen)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,7 @@ class Customer:
                 answer = attempt()
             except (CosClientError, CosServiceError) as error:
                 _check_passing(error)
+                self.server.check()
                 if time.monotonic() > deadline:
                     raise ServerError(f"The server stays away: {error}") from error
                 self.again += 1

@@ -270,6 +270,9 @@ class Host:
         """The SDK."""
         return self.sdk
 
+    def check(self) -> None:
+        """It runs."""
+
 
 def refusal(status: int) -> CosServiceError:
     """What the SDK raises for a reply of that status."""

@@ -2,12 +2,13 @@
 
 import sys
 from importlib import import_module
-from types import SimpleNamespace
+from types import ModuleType
 
 # It imports this module for nothing, and Python 3.13 has it no more.
-sys.modules.setdefault("mailcap", SimpleNamespace(subst=None))
+vars(sys.modules.setdefault("mailcap", ModuleType("mailcap"))).setdefault("subst", None)
 
 Account = import_module("cmq.account").Account
+CMQExceptionBase = import_module("cmq.cmq_exception").CMQExceptionBase
 CMQServerException = import_module("cmq.cmq_exception").CMQServerException
 Queue = import_module("cmq.queue").Queue
 QueueMeta = import_module("cmq.queue").QueueMeta
