@@ -5,12 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-import structlog
-
-from sordino.cancelling import mind_cancelling
-from sordino.domain.ports import Clock, Database, DatabaseUnavailableError
-
-log = structlog.get_logger(__name__)
+from sordino.domain.ports import Clock, Database
+from sordino.storage.chore import repeat
 
 BATCH: Final = 500
 """Jobs that one transaction removes: their rows are locked for some milliseconds."""
@@ -47,19 +43,7 @@ class Retention:
 
     async def run(self) -> None:
         """Remove every ten minutes until cancelled; nothing else ends it."""
-        while True:
-            try:
-                removed = await self()
-            except DatabaseUnavailableError as error:
-                log.warning("removal of old jobs put off", error=str(error))
-            except Exception:
-                # Left alone it would end the whole worker, and jobs matter more than old rows.
-                log.exception("removal of old jobs broke off")
-            else:
-                if removed:
-                    log.info("removed old jobs", jobs=removed)
-            mind_cancelling()
-            await asyncio.sleep(PAUSE_SECONDS)
+        await repeat("removal of old jobs", self, PAUSE_SECONDS)
 
     async def _batch(self) -> int:
         if self.keep is None:

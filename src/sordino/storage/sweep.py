@@ -1,13 +1,12 @@
 """The sweep: removes the bytes of blobs that no object refers to, any more or since their writer died."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
-from sordino.cancelling import mind_cancelling
-from sordino.domain.ports import Blobs, BlobStoreError, Clock, Database, DatabaseUnavailableError, Transaction
+from sordino.domain.ports import Blobs, BlobStoreError, Clock, Database, Transaction
+from sordino.storage.chore import repeat
 
 log = structlog.get_logger(__name__)
 
@@ -38,18 +37,7 @@ class Sweep:
 
     async def run(self) -> None:
         """Sweep every minute until cancelled; nothing else ends it."""
-        while True:
-            try:
-                removed = await self()
-            except DatabaseUnavailableError as error:
-                log.warning("sweep put off", error=str(error))
-            except Exception:
-                # Left alone it would end the whole worker, and jobs matter more than old bytes.
-                log.exception("sweep broke off")
-            else:
-                log.debug("swept", blobs=removed)
-            mind_cancelling()
-            await asyncio.sleep(PAUSE_SECONDS)
+        await repeat("sweep", self, PAUSE_SECONDS)
 
     async def _batch(self) -> list[bool]:
         """For every blob of a batch, whether it was removed."""

@@ -1,0 +1,34 @@
+"""Chores: what a worker does now and then beside its jobs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import structlog
+
+from sordino.cancelling import mind_cancelling
+from sordino.domain.ports import DatabaseUnavailableError
+
+log = structlog.get_logger(__name__)
+
+
+async def repeat(name: str, chore: Callable[[], Awaitable[int]], seconds: float) -> NoReturn:
+    """Do a chore again and again, with pauses, until cancelled; nothing else ends it.
+
+    Args:
+        name: what it is called in the log.
+        chore: does it; how many things it removed.
+        seconds: between its end and its next beginning.
+    """
+    while True:
+        try:
+            removed = await chore()
+        except DatabaseUnavailableError as error:
+            log.warning("chore put off", chore=name, error=str(error))
+        except Exception:
+            # Left alone it would end the whole worker, and jobs matter more than what is left lying about.
+            log.exception("chore broke off", chore=name)
+        else:
+            log.debug("chore done", chore=name, removed=removed)
+        mind_cancelling()
+        await asyncio.sleep(seconds)
