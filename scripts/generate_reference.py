@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ from sordino.api.operations import (
     Resource,
 )
 from sordino.cli import app
+from sordino.domain import cmq_errors
+from sordino.domain.cmq_errors import CmqErrorKind
 from sordino.domain.job import KEEP, LOUDNESS_RANGE, STRENGTHS, AudioFormat, Channels
 from sordino.errors import ErrorKind
 from sordino.settings import Settings
@@ -150,9 +153,15 @@ def errors_page() -> str:
                 _table(("HTTP status", "Code", "Message", "Where"), rows),
                 "These codes of the vendor's tables never occur:",
                 _table(("Code", "Why"), [(f"`{code}`", why) for code, why in COVERAGE.unused.items()]),
+                "The calls of message queues at `/v2/index.php` are refused with CMQ's codes, in JSON of status 200:",
+                _table(("Code", "Message"), [(str(kind.code), kind.message) for kind in _cmq_kinds()]),
             )
         ),
     )
+
+
+def _cmq_kinds() -> list[CmqErrorKind]:
+    return sorted((it for it in vars(cmq_errors).values() if isinstance(it, CmqErrorKind)), key=attrgetter("code"))
 
 
 def cli_page() -> str:

@@ -179,7 +179,8 @@ def test_what_comes_later_does_not_count():
     covered = {row.name: row.covered for part in ("submit", "cos-put") for row in COVERAGE.part(part).rows}
     assert covered["Tag"]
     assert not covered["Input.Url"]
-    assert not covered["CallBackMqConfig"]
+    assert covered["CallBackMqConfig"]
+    assert not covered["CallBackKafkaConfig"]
     assert not covered["x-cos-acl"]
 
 
