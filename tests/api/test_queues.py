@@ -93,9 +93,9 @@ def test_lists(service: Server, new_bucket: Callable[[], str]) -> None:
             body(
                 "a",
                 notify="<State>On</State><Event>TaskFinish</Event><Type>TDMQ</Type><MqRegion>sh</MqRegion>"
-                "<MqName>q</MqName>",
+                "<MqName>amq.topic</MqName>",
             ),
-            "MqRegion sh",
+            "Request.NotifyConfig.MqName",
         ),
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from sordino.denoisers import names
+from sordino.domain.mq_driver import AmqpDriver, CmqDriver, EmbeddedDriver, NoDriver
 from sordino.settings import SECRETS, Settings, unknown_variables
 
 
@@ -133,3 +134,45 @@ def test_callback_secret_is_not_shown() -> None:
 def test_times_of_callbacks(values: dict[str, int]) -> None:
     """They have bounds."""
     assert refusal(**values)[0] in values
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("rabbit", "write embedded, off, amqp://"),
+        ("amqp://", "write amqp://user:password@host:5672/vhost"),
+        ("amqp://me:hunter/2@host/", "%2F for a /"),
+        ("amqp://me:hunter2@host/a/b", "write amqp://"),
+        ("amqp://me:hunter2@host:port/", "write amqp://"),
+        ("cmq:https://host", "write cmq:https://SecretId:SecretKey@host"),
+        ("cmq:ftp://id:hunter2@host", "write cmq:"),
+        ("cmq:https://id:hunter2@host/path", "without a path"),
+    ],
+)
+@pytest.mark.parametrize("name", ["mq", "mq_sh"])
+def test_message_queues_that_are_none(name: str, text: str, word: str) -> None:
+    """They are refused with how to write them, and without what was written."""
+    refused, message = refusal(**{name: text})
+    assert refused == name
+    assert name in SECRETS
+    assert word in message
+    assert "hunter" not in message
+
+
+def test_message_queues() -> None:
+    """A region has its own message queue, or that of all regions; passwords are not shown."""
+    settings = Settings(
+        mq="amqps://me:hunter2@host/v%2Fhost",
+        mq_bj="off",
+        mq_gz="cmq:https://AKID:hunter%2F2@host:8443/",
+        mq_hk="embedded",
+    )
+    assert settings.mq_drivers == {
+        "sh": AmqpDriver("amqps://me:hunter2@host/v%2Fhost"),
+        "bj": NoDriver(),
+        "gz": CmqDriver(endpoint="https://host:8443", secret_id="AKID", secret_key="hunter/2"),
+        "cd": AmqpDriver("amqps://me:hunter2@host/v%2Fhost"),
+        "hk": EmbeddedDriver(),
+    }
+    assert "hunter" not in f"{settings!r} {settings.mq_drivers!r}"
+    assert set(Settings().mq_drivers.values()) == {EmbeddedDriver()}

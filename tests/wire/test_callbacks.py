@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sordino.domain.callback import CallbackFormat, CallbackTarget
+from sordino.domain.callback import CallbackFormat, CallbackTarget, MqMode, MqTarget
 from sordino.domain.delivery import Attempt, Delivery, DeliveryState, LoggedDelivery
 from sordino.domain.job import Job, JobState, MediaInfo, NoiseReduction, Operation, Output, TemplateRef
 from sordino.version import __version__
@@ -206,3 +206,12 @@ def test_log() -> None:
         f"<Attempts>1</Attempts><Attempt><Number>1</Number><Time>{time}</Time><Status>204</Status>"
         "<Milliseconds>3</Milliseconds></Attempt></Delivery></Response>"
     )
+
+
+def test_log_of_a_message_queue() -> None:
+    """The log names region, mode and name in place of a URL."""
+    mq = MqTarget(region="sh", mode=MqMode.TOPIC, name="ends")
+    logged = LoggedDelivery(delivery=replace(DELIVERY, target=CallbackTarget(mq=mq)), attempts=())
+    told = render_deliveries("j1", [logged]).decode()
+    assert "<MqRegion>sh</MqRegion><MqMode>Topic</MqMode><MqName>ends</MqName><Format>XML</Format>" in told
+    assert "Url" not in told
