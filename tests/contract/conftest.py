@@ -51,7 +51,8 @@ async def empty_database(dsn: str, schema: str, app: procrastinate.App) -> Async
     await migrate(dsn, schema)
     async with (
         PostgresDatabase(dsn, schema=schema, max_connections=4, tasks=lambda it: EngineTasks(app, it)) as database,
-        app.open_async(database.pool),
+        database.lazy_pool(4) as pool,
+        app.open_async(pool),
     ):
         yield database
 

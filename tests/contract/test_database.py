@@ -10,6 +10,7 @@ import procrastinate
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from rows import BUCKET, DONE, LATER, NOW, ROOT, add_bucket, execute, job, put_object, queue, stored, template
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
@@ -362,8 +363,9 @@ async def test_the_tables_refuse_wrong_states(database: PostgresDatabase, wrong:
 
 
 async def test_a_lazy_pool(database: PostgresDatabase) -> None:
-    """Its commits do not wait for the disk; all else is as in the other pool."""
+    """Its commits do not wait for the disk, and each statement is one; all else is as in the other pool."""
     query = "SELECT current_schema() AS schema, current_setting('synchronous_commit') AS waits"
     async with database.lazy_pool(1) as pool, pool.connection() as connection:
         assert await (await connection.execute(query)).fetchone() == {"schema": database.schema, "waits": "off"}
+        assert connection.info.transaction_status is TransactionStatus.IDLE
     assert await execute(database, query) == [{"schema": database.schema, "waits": "on"}]

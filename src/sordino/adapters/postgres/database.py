@@ -147,8 +147,11 @@ class PostgresDatabase:
         )
 
     def lazy_pool(self, max_connections: int) -> AsyncConnectionPool[Connection]:
-        """Another pool, yet to be opened, for what is made good when a server that dies has forgotten it."""
-        return _pool(lazy(self.conninfo), max_connections, "sordino lazy")
+        """Another pool, yet to be opened, for what is made good when a server that dies has forgotten it.
+
+        Each statement is a transaction of its own, in one round trip.
+        """
+        return _pool(lazy(self.conninfo), max_connections, "sordino lazy", autocommit=True)
 
     async def ready(self) -> bool:
         """Whether the database answers and its schema is this version's."""
@@ -159,10 +162,12 @@ class PostgresDatabase:
             return False
 
 
-def _pool(conninfo: str, max_connections: int, name: str) -> AsyncConnectionPool[Connection]:
+def _pool(
+    conninfo: str, max_connections: int, name: str, *, autocommit: bool = False
+) -> AsyncConnectionPool[Connection]:
     return AsyncConnectionPool(
         conninfo,
-        kwargs={"row_factory": dict_row},
+        kwargs={"row_factory": dict_row, "autocommit": autocommit},
         min_size=1,
         max_size=max_connections,
         timeout=WAIT_SECONDS,
