@@ -87,13 +87,14 @@ def priority(store: JobStore, *, waiting: int, urgent: int, workers: int) -> Pri
     return Priority(
         waiting=waiting,
         urgent=len(ours),
-        overtaken_by=max(_begun_while_waiting(it, times, level=0) for it in ours),
+        overtaken_by=max(begun_while_waiting(it, times, level=0) for it in ours),
         in_engine=depth(workers),
         seconds=round(max(it.started for it in ours) - min(it.created for it in ours), 2),
     )
 
 
-def _begun_while_waiting(job: Times, others: Sequence[Times], level: int) -> int:
+def begun_while_waiting(job: Times, others: Sequence[Times], level: int) -> int:
+    """How many of the others, of a level, began between a job's acceptance and its beginning."""
     return sum(it.level == level and job.created < it.started < job.started for it in others)
 
 
@@ -131,7 +132,7 @@ def fairness(crowd: JobStore, single: JobStore, *, since: float, waiting: int, p
         waiting=waiting,
         wait=latency([it.wait for it in mine]),
         allowed_ms=round(1000 * run * MAX_CONCURRENT / workers, 1),
-        overtaken_by=max(_begun_while_waiting(it, others, level=0) for it in mine),
+        overtaken_by=max(begun_while_waiting(it, others, level=0) for it in mine),
     )
 
 
