@@ -102,7 +102,7 @@ def test_machines_share_the_work(machines: Machines) -> None:
 
 def test_workers_cut_off_from_the_database(machines: Machines) -> None:
     """Workers whose sessions with the database are all ended, twice, come back and run no job to its end twice."""
-    bucket, jobs = machines.submit(4, 200.0)
+    bucket, jobs = machines.submit(4, 100.0)
     machines.wait_for_work()
     with psycopg.connect(machines.database.dsn, autocommit=True) as connection:
         for _ in range(2):
@@ -114,7 +114,7 @@ def test_workers_cut_off_from_the_database(machines: Machines) -> None:
 
 def test_the_database_stops_for_ten_seconds(machines: Machines) -> None:
     """Workers wait for a database that is away, come back with it, and run no job to its end twice."""
-    bucket, jobs = machines.submit(3, 300.0)
+    bucket, jobs = machines.submit(3, 150.0)
     machines.wait_for_work()
     machines.database.stop()
     time.sleep(10)

@@ -21,7 +21,7 @@ from qcloud_cos import CosS3Client
 from server import Server
 from support import QUICK_TAKEOVER, clean_environment, job_body, noisy_speech, start_service, wait_for_jobs, wav_bytes
 
-ONE = {"SORDINO_WORKERS": "1", "SORDINO_DENOISER": "fast", **QUICK_TAKEOVER}
+ONE = {"SORDINO_WORKERS": "1", "SORDINO_DENOISER": "fast", "SORDINO_MAX_INPUT_BYTES": "100000000", **QUICK_TAKEOVER}
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def alive(process: psutil.Process) -> bool:
 def test_a_job_that_kills_its_workers(start: Callable[..., Server]) -> None:
     """A job whose worker is killed three times fails with a message that says so; the next job runs."""
     service = start(SORDINO_JOB_WORKER_DEATHS="3")
-    client, bucket, job_id = submit(service, 1800.0)
+    client, bucket, job_id = submit(service, 1200.0)
     for _ in range(3):
         at_work(service)
         (worker,) = service.workers
@@ -117,7 +117,7 @@ def test_a_job_that_kills_its_workers(start: Callable[..., Server]) -> None:
 def test_an_operator_stops_a_running_job(start: Callable[..., Server]) -> None:
     """The media process of a job that is cancelled is gone soon, no output appears, and the worker goes on."""
     service = start()
-    client, bucket, job_id = submit(service, 1800.0)
+    client, bucket, job_id = submit(service, 1200.0)
     process = at_work(service)
     with ThreadPoolExecutor() as beside:
         command = beside.submit(admin, service, "cancel", job_id)
@@ -143,7 +143,7 @@ def test_an_operator_stops_a_running_job(start: Callable[..., Server]) -> None:
 def test_a_media_process_that_stands_still(start: Callable[..., Server]) -> None:
     """A job whose process does nothing any more is stopped at its deadline and says so; the next job runs."""
     service = start(SORDINO_JOB_WALL_SECONDS="3")
-    client, bucket, job_id = submit(service, 1800.0)
+    client, bucket, job_id = submit(service, 1200.0)
     process = at_work(service)
     process.suspend()
     detail = wait_for_jobs(client, bucket, [job_id])[job_id]
@@ -189,7 +189,7 @@ def test_a_stop_lets_jobs_end(start: Callable[..., Server]) -> None:
 def test_a_stop_does_not_wait_for_ever(start: Callable[..., Server], patience: str) -> None:
     """When the time is up, or at a second signal, the job goes back, and the next start finishes it."""
     service = start(SORDINO_DRAIN_SECONDS=patience)
-    _, bucket, job_id = submit(service, 1800.0)
+    _, bucket, job_id = submit(service, 1200.0)
     at_work(service)
     if patience == "600":
         service.process.send_signal(signal.SIGTERM)
@@ -206,7 +206,7 @@ def test_hundreds_of_jobs_leave_nothing_in_memory(start: Callable[..., Server]) 
     service = start(SORDINO_QUEUE_MAX_CONCURRENT="10")
     client, bucket, first = submit(service, 0.5)
     wait_for_jobs(client, bucket, [first])
-    sizes = []
+    sizes, forked_from = [], _zygotes(service)
     for count in (50, 100, 100):
         ids = [
             client.ci_create_media_jobs(Bucket=bucket, Jobs=job_body(bucket, f"{n}.wav"), Lst={})["JobsDetail"][0][
@@ -217,6 +217,7 @@ def test_hundreds_of_jobs_leave_nothing_in_memory(start: Callable[..., Server]) 
         ended = wait_for_jobs(client, bucket, ids)
         assert {detail["State"] for detail in ended.values()} == {"Success"}
         sizes.append(_memory(service))
+    assert _zygotes(service) == forked_from, "the engine was loaded again"
     print(f"MiB of worker and zygote after 50, 150 and 250 jobs: {sizes}")
     for before, after in zip(sizes[0], sizes[-1], strict=True):
         assert after < before * 1.05 + 2
@@ -224,6 +225,12 @@ def test_hundreds_of_jobs_leave_nothing_in_memory(start: Callable[..., Server]) 
         for table in ("procrastinate_jobs", "procrastinate_events"):
             query = sql.SQL("SELECT count(*) FROM sordino.{}").format(sql.Identifier(table))
             assert connection.execute(query).fetchone() == (0,), f"the engine keeps rows in {table}"
+
+
+def _zygotes(service: Server) -> list[int]:
+    """What jobs' processes are forked from."""
+    (worker,) = service.workers
+    return [zygote.pid for zygote in psutil.Process(worker).children()]
 
 
 def _memory(service: Server) -> tuple[float, ...]:

@@ -5,9 +5,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from rows import job
 from sordino.adapters.postgres import embedded
 from sordino.adapters.postgres.embedded import EmbeddedPostgresError, find_running
 from sordino.cli import app
+from sordino.cli.admin import _show
 
 runner = CliRunner()
 
@@ -131,3 +133,10 @@ def test_broken_database_setting(tmp_path, monkeypatch):
     assert "does not answer" in result.stderr
     with pytest.raises(json.JSONDecodeError):
         json.loads(result.stdout)
+
+
+@pytest.mark.parametrize(("name", "shown"), [("Grüße.wav", "Grüße.wav"), ("a\x1b[2Jb.wav", "'a\\x1b[2Jb.wav'")])
+def test_a_name_that_a_terminal_would_obey(capsys, name, shown):
+    """Names of users' objects are shown as they are, or escaped when a terminal would take them for commands."""
+    _show(job(input_object=name), as_json=False)
+    assert f"input  {shown}\n" in capsys.readouterr().out

@@ -188,7 +188,12 @@ def _show(job: "Job", *, as_json: bool) -> None:
         return
     for name, value in row.items():
         if value not in (None, ""):
-            typer.echo(f"{name.replace('_', ' '):>12}  {value}")
+            typer.echo(f"{name.replace('_', ' '):>12}  {_harmless(str(value))}")
+
+
+def _harmless(text: str) -> str:
+    """The text without what a terminal would obey: names of objects are their users'."""
+    return text if text.isprintable() else ascii(text)
 
 
 def _job_row(job: "Job") -> dict[str, Any]:
