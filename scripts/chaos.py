@@ -72,6 +72,9 @@ SERVING: Final = frozenset({Kind.API, Kind.DATABASE})
 POLL_SECONDS: Final = 0.2
 AMQP_PORT: Final = 5672
 
+SECONDS_A_JOB: Final = 2.5
+"""For how long the server is struck, unless it is said: longer than jobs take, so that there are strikes to the end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -436,10 +439,12 @@ def _options() -> tuple[int, str | None, Plan]:
     parser.add_argument("--jobs", type=int, default=plan.jobs)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=plan.seconds, help="length of the recording")
-    parser.add_argument("--torment-seconds", type=float, default=plan.torment_seconds, help="strike so long at most")
+    parser.add_argument("--torment-seconds", type=float, help=f"strike so long at most; {SECONDS_A_JOB:g} s a job")
     parser.add_argument("--seed", type=int, default=plan.seed)
     parser.add_argument("--amqp", help="URL of a RabbitMQ to send callbacks to, too: amqp://user:password@host:5672/")
     chosen = vars(parser.parse_args())
+    if chosen["torment_seconds"] is None:
+        chosen["torment_seconds"] = SECONDS_A_JOB * chosen["jobs"]
     return chosen.pop("workers"), chosen.pop("amqp"), Plan(**chosen)
 
 
