@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -299,11 +299,11 @@ def _mq_sender(
         case AmqpDriver(url=url):
             from sordino.adapters.amqp_callback import AmqpSender  # noqa: PLC0415 - a quarter of a second
 
-            return AmqpSender(url, seconds)
+            return aclosing(AmqpSender(url, seconds))
         case CmqDriver():
             from sordino.adapters.cmq_callback import CmqSender  # noqa: PLC0415 - as above
 
-            return CmqSender(driver, seconds)
+            return aclosing(CmqSender(driver, seconds))
         case EmbeddedDriver() if messages is not None:
             return nullcontext(EmbeddedSender(database=database, queues=messages.queues, topics=messages.topics))
         case _:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -34,7 +35,7 @@ async def consumer() -> AsyncIterator[Rabbit]:
 @pytest.fixture
 async def sender() -> AsyncIterator[AmqpSender]:
     """The way there."""
-    async with AmqpSender(AMQP, 20.0) as one:
+    async with aclosing(AmqpSender(AMQP, 20.0)) as one:
         yield one
 
 
@@ -109,7 +110,7 @@ async def test_wrong_password() -> None:
     """A login that is refused fails the callback, and shows neither the password nor the broker's address."""
     broker = urlsplit(AMQP)
     url = broker._replace(netloc=f"guest:hunter2@{broker.hostname}:{broker.port or 5672}").geturl()
-    async with rabbit(), AmqpSender(url, 20.0) as refused:
+    async with rabbit(), aclosing(AmqpSender(url, 20.0)) as refused:
         with pytest.raises(CallbackFailedError) as failure:
             await refused.send(callback(mq_target("sordino-test")))
     assert "hunter2" not in str(failure.value)
@@ -127,7 +128,7 @@ async def test_nothing_is_lost_in_an_outage(consumer: Rabbit, database: Postgres
     broker, clock = urlsplit(AMQP), Hand()
     async with cable_to(broker.port or 5672) as cable:
         url = broker._replace(netloc=f"{broker.username}:{broker.password}@127.0.0.1:{cable.port}").geturl()
-        async with AmqpSender(url, 20.0) as sender:
+        async with aclosing(AmqpSender(url, 20.0)) as sender:
             notify = Notify(
                 database=database,
                 clock=clock,

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -49,7 +49,7 @@ async def tell(sender: Sender, name: str) -> None:
 
 async def test_consumer_of_rabbitmq(tmp_path: Path) -> None:
     """It reads what is sent, whoever made the queue."""
-    async with rabbit() as one, AmqpSender(AMQP, 20.0) as sender:
+    async with rabbit() as one, aclosing(AmqpSender(AMQP, 20.0)) as sender:
         name = one.name()
         async with consumer(tmp_path, "import aio_pika", AMQP_URL=AMQP, QUEUE=name) as said:
             await tell(sender, name)

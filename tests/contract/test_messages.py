@@ -150,6 +150,19 @@ async def test_full(place: Place) -> None:
     await place.queues.send(ME, "q", ["d"])
 
 
+async def test_full_for_others(place: Place) -> None:
+    """What another process deletes makes room, too, a little later; what it sends counts then."""
+    elsewhere = replace(place.queues, arrivals=place.arrivals)
+    await place.queues.change(ME, "q", lambda it: replace(it, max_messages=2))
+    await place.queues.send(ME, "q", ["a", "b"])
+    (one,) = await elsewhere.receive(ME, "q", 1, 0)
+    await elsewhere.delete(ME, "q", [one.receipt])
+    assert await refused(place.queues.send(ME, "q", ["c"])) == cmq_errors.QUEUE_FULL.code
+    place.later(10)
+    await place.queues.send(ME, "q", ["c"])
+    assert await refused(elsewhere.send(ME, "q", ["d"])) == cmq_errors.QUEUE_FULL.code
+
+
 async def test_size(place: Place) -> None:
     """Size is counted in bytes, not in characters."""
     await place.queues.change(ME, "q", lambda it: replace(it, max_size=1024))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -81,7 +81,7 @@ async def amqp_way(_: str) -> AsyncIterator[Way]:
         consumer = await stack.enter_async_context(rabbit())
         cable = await stack.enter_async_context(cable_to(broker.port or 5672))
         url = broker._replace(netloc=f"{broker.username}:{broker.password}@127.0.0.1:{cable.port}").geturl()
-        sender = await stack.enter_async_context(AmqpSender(url, TIMEOUT))
+        sender = await stack.enter_async_context(aclosing(AmqpSender(url, TIMEOUT)))
 
         async def read(name: str) -> list[bytes]:
             consumer.queues.append(name)
@@ -143,7 +143,7 @@ async def cmq_way(dsn: str) -> AsyncIterator[Way]:
         driver = CmqDriver(
             endpoint=f"http://127.0.0.1:{cable.port}", secret_id=ROOT.secret_id, secret_key=ROOT.secret_key
         )
-        sender = await stack.enter_async_context(CmqSender(driver, TIMEOUT))
+        sender = await stack.enter_async_context(aclosing(CmqSender(driver, TIMEOUT)))
         yield Way(sender, mq_target, cmq_reader(service), cmq_subscriber(service), cable)
 
 

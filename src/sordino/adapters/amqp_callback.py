@@ -7,14 +7,14 @@ published to first, and declared when that shows that it is missing.
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, FieldValue
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, PublishError
 
+from sordino.adapters.senders import message_queue
 from sordino.domain.callback import MqMode, MqTarget
 from sordino.domain.delivery import CONFIRMED, Callback, Receipt
 from sordino.domain.ports import CallbackFailedError
@@ -28,7 +28,7 @@ QUORUM: Final[dict[str, FieldValue]] = {"x-queue-type": "quorum"}
 
 
 class AmqpSender:
-    """``ports.Sender`` over AMQP 0-9-1, for message queues; an async context manager that closes its connection.
+    """``ports.Sender`` over AMQP 0-9-1, for message queues.
 
     One connection serves all callbacks, each in a channel of its own: what the broker refuses closes the channel. It is
     opened for the first callback, and again for the next one when it was lost.
@@ -46,12 +46,8 @@ class AmqpSender:
         self._connection: AbstractConnection | None = None
         self._lock = asyncio.Lock()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def aclose(self) -> None:
+        """Close what is open."""
         await self._hang_up()
 
     async def send(self, callback: Callback) -> Receipt:
@@ -60,9 +56,7 @@ class AmqpSender:
         Raises:
             CallbackFailedError: the broker did not confirm it; it may have it all the same.
         """
-        mq = callback.target.mq
-        if mq is None:
-            raise CallbackFailedError("a URL is no message queue")
+        mq = message_queue(callback)
         try:
             async with asyncio.timeout(self._timeout):
                 await self._deliver(mq, callback)

@@ -6,13 +6,13 @@ import secrets
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import httpcore
 import structlog
 
+from sordino.adapters.senders import message_queue
 from sordino.domain import cmq_errors
 from sordino.domain.callback import MqMode, MqTarget
 from sordino.domain.delivery import CONFIRMED, Callback, Receipt
@@ -31,7 +31,7 @@ _CREATE: Final = {MqMode.QUEUE: "CreateQueue", MqMode.TOPIC: "CreateTopic"}
 
 
 class CmqSender:
-    """``ports.Sender`` over the CMQ API, for message queues; an async context manager that closes its connections.
+    """``ports.Sender`` over the CMQ API, for message queuess.
 
     A queue or topic that is missing is created, where the service lets us.
     """
@@ -50,12 +50,8 @@ class CmqSender:
             ssl_context=ssl.create_default_context(), max_connections=CONNECTIONS, keepalive_expiry=IDLE_SECONDS
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def aclose(self) -> None:
+        """Close what is open."""
         await self._pool.aclose()
 
     async def send(self, callback: Callback) -> Receipt:
@@ -64,9 +60,7 @@ class CmqSender:
         Raises:
             CallbackFailedError: the service did not confirm it; it may have it all the same.
         """
-        mq = callback.target.mq
-        if mq is None:
-            raise CallbackFailedError("a URL is no message queue")
+        mq = message_queue(callback)
         try:
             async with asyncio.timeout(self._timeout):
                 await self._deliver(mq, callback.body.decode())

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sordino.adapters.senders import message_queue
 from sordino.domain.callback import MqMode, MqTarget
 from sordino.domain.cmq_errors import CmqError
 from sordino.domain.delivery import CONFIRMED, Callback, Receipt
@@ -24,9 +25,7 @@ class EmbeddedSender:
         Raises:
             CallbackFailedError: the queue is full, the message too large, or the database away.
         """
-        mq = callback.target.mq
-        if mq is None:
-            raise CallbackFailedError("a URL is no message queue")
+        mq = message_queue(callback)
         try:
             async with self.database.transaction() as tx:
                 put = self._to_queue if mq.mode is MqMode.QUEUE else self._to_topic

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sordino.domain.callback import MqTarget
 from sordino.domain.delivery import Callback, Receipt
 from sordino.domain.ports import CallbackFailedError, Sender
 
@@ -31,3 +32,14 @@ class RoutedSender:
         if mq.region not in self.regions:
             raise CallbackFailedError(f"no message queue is configured for the region {mq.region}")
         return await self.regions[mq.region].send(callback)
+
+
+def message_queue(callback: Callback) -> MqTarget:
+    """The queue or topic that a callback goes to.
+
+    Raises:
+        CallbackFailedError: it goes to a URL.
+    """
+    if callback.target.mq is None:
+        raise CallbackFailedError("a URL is no message queue")
+    return callback.target.mq

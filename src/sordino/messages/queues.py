@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Final
 
 from sordino.domain import cmq_errors
 from sordino.domain.message import (
@@ -17,6 +18,9 @@ from sordino.domain.message import (
 )
 from sordino.domain.ports import Clock, Database, Transaction
 from sordino.messages.arrivals import Arrivals
+
+RECOUNT: Final = timedelta(seconds=10)
+"""How often the messages of a full queue are counted: other processes may have deleted some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +38,8 @@ class MessageQueues:
     clock: Clock
     new_id: Callable[[], str]
     arrivals: Arrivals
-    # How many more messages each queue takes before they are counted again: counting is slow where there are many.
-    _room: dict[str, int] = field(default_factory=dict, init=False)
+    # How many more messages each queue takes, as of when they were counted: counting is slow where there are many.
+    _room: dict[str, tuple[int, datetime]] = field(default_factory=dict, init=False)
 
     async def create(self, account: str, name: str, attributes: QueueAttributes) -> MessageQueue:
         """Create a queue."""
@@ -112,13 +116,14 @@ class MessageQueues:
         return await tx.message_queues.send(queue.queue_id, bodies, self.clock.now(), timedelta(seconds=delay))
 
     async def _take_room(self, tx: Transaction, queue: MessageQueue, number: int) -> None:
-        room = self._room.get(queue.queue_id, 0)
-        if room < number:
-            most = queue.attributes.max_messages
-            room = most - await tx.message_queues.number(queue.queue_id, most)
-        if room < number:
+        now, most = self.clock.now(), queue.attributes.max_messages
+        room, counted_at = self._room.get(queue.queue_id, (0, None))
+        if counted_at is None or (room < number and now - counted_at >= RECOUNT):
+            room, counted_at = most - await tx.message_queues.number(queue.queue_id, most), now
+        taken = number if room >= number else 0
+        self._room[queue.queue_id] = room - taken, counted_at
+        if not taken:
             raise cmq_errors.QUEUE_FULL()
-        self._room[queue.queue_id] = room - number
 
     async def receive(
         self,
@@ -155,6 +160,9 @@ class MessageQueues:
         async with self.database.transaction() as tx:
             queue = await find_queue(tx, account, name)
             deleted = await tx.message_queues.delete(queue.queue_id, receipts, self.clock.now())
+        if queue.queue_id in self._room:
+            room, counted_at = self._room[queue.queue_id]
+            self._room[queue.queue_id] = room + len(deleted), counted_at
         return [receipt for receipt in receipts if receipt not in deleted]
 
 

@@ -190,7 +190,7 @@ def verify(form: Form, method: str, hosts: Sequence[str], secret_key: str, now: 
         CmqError: the signature is not right, or not of now.
     """
     form.choice("SignatureMethod", tuple(_DIGESTS))
-    if form.whole("Nonce", range(1, 2**63)) is None:
+    if form.whole("Nonce", range(2**63)) is None:
         raise cmq_errors.BAD_PARAMETER("The parameter Nonce is missing.")
     values = {name: value for name, value in form.values.items() if name != "Signature"}
     given = form.text("Signature").encode()

@@ -78,17 +78,20 @@ SELECT wanted.queue_id, count(*) AS number
                  LIMIT wanted.most) message
  GROUP BY wanted.queue_id
 """
+# As an array, or else the planner reads all messages to find those few.
 _FORGET: Final = """
 DELETE FROM mq_messages
- WHERE number IN (SELECT old.number
-                    FROM mq_queues queue,
-                         LATERAL (SELECT number
-                                    FROM mq_messages
-                                   WHERE queue_id = queue.queue_id
-                                     AND sent_at <= %(at)s - make_interval(secs => queue.retention)
-                                   LIMIT %(limit)s
-                                     FOR UPDATE SKIP LOCKED) old
-                   LIMIT %(limit)s)
+ WHERE number = ANY (ARRAY(
+           SELECT old.number
+             FROM mq_queues queue,
+                  LATERAL (SELECT number
+                             FROM mq_messages
+                            WHERE queue_id = queue.queue_id
+                              AND sent_at <= %(at)s - make_interval(secs => queue.retention)
+                            ORDER BY sent_at
+                            LIMIT %(limit)s
+                              FOR UPDATE SKIP LOCKED) old
+            LIMIT %(limit)s))
 """
 
 
