@@ -26,6 +26,7 @@ from sordino.denoisers.prepared import CACHE_DIR
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 OFF = MediaOrder(denoiser="off")
+FAST = MediaOrder(denoiser="fast")
 LIMITS = MediaLimits()
 
 
@@ -244,6 +245,14 @@ async def test_the_memory_limit_holds(tmp_path):
     wide = write_media(tmp_path / "a.wav", samples, 48000, "pcm_s16le")
     with pytest.raises(MediaError, match="memory") as raised:
         await run(wide, tmp_path / "b.wav", OFF, MediaLimits(memory_bytes=2**21))
+    assert raised.value.reason is MediaReason.RESOURCE
+
+
+@pytest.mark.parametrize("megabytes", [1, 4, 8])
+async def test_the_memory_limit_holds_in_the_network(recording, tmp_path, megabytes):
+    """A job whose network finds no memory is refused with that reason, too: trying again would not help."""
+    with pytest.raises(MediaError, match="memory") as raised:
+        await run(recording, tmp_path / "b.wav", FAST, MediaLimits(memory_bytes=megabytes * 2**20))
     assert raised.value.reason is MediaReason.RESOURCE
 
 

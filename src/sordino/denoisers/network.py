@@ -13,6 +13,8 @@ from sordino.denoisers.weights import Archive
 
 _Samples = NDArray[np.float32]
 
+_NO_MEMORY = ("Failed to allocate memory", "bad_alloc")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -71,10 +73,20 @@ class Network:
         return {name: np.zeros(shape, np.float32) for name, shape in inputs.items() if "frames" not in shape}
 
     def run(self, features: Features, state: Mapping[str, _Samples]) -> tuple[Answer, dict[str, _Samples]]:
-        """The answer to a block of frames, and the state after it."""
-        gains, coefficients, *after = self.session.run(
-            None, {"erb": features.erb, "complex": features.complex, **state}
-        )
+        """The answer to a block of frames, and the state after it.
+
+        Raises:
+            MemoryError: there is not enough for it.
+        """
+        try:
+            gains, coefficients, *after = self.session.run(
+                None, {"erb": features.erb, "complex": features.complex, **state}
+            )
+        except Exception as error:
+            # Its class, that of many other faults, does not tell.
+            if any(sign in str(error) for sign in _NO_MEMORY):
+                raise MemoryError(str(error)) from error
+            raise
         answer = Answer(gains=gains, taps=coefficients.view(np.complex64))
         return answer, dict(zip(state, after, strict=True))
 
