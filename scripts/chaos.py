@@ -63,9 +63,6 @@ WINDOW: Final = 8
 AIM_SECONDS: Final = 3.0
 """How long a blow to the API or the database waits for the moment at which a job is being accepted."""
 
-ACCEPTANCE_SECONDS: Final = 0.02
-"""Within so long of that moment it comes."""
-
 SERVING: Final = frozenset({Kind.API, Kind.DATABASE})
 """What customers wait for."""
 
@@ -245,7 +242,7 @@ class Chaos:
     def _aim(self, strike: Strike) -> None:
         """Wait for a moment at which the answer to a customer is on its way, if one comes soon."""
         self.customer.asking.wait(AIM_SECONDS)
-        time.sleep(strike.share * ACCEPTANCE_SECONDS)
+        time.sleep(strike.share * self.customer.usual)
 
     def _until_ready(self) -> float:
         began = time.monotonic()
