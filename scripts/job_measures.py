@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import sordino
-from job_store import LONG, SHORT, JobStore, Times
+from job_store import END_SECONDS, LONG, SHORT, JobStore, Times
 from posting import post
 from real_sound import RATE
 from sordino.audio import sandbox
@@ -105,7 +105,7 @@ class Fairness:
     Attributes:
         waiting: jobs in the other bucket.
         wait: of the one, milliseconds.
-        allowed_ms: what as many of the others as may run at a time (MaxConcurrent) take on the workers there are.
+        allowed_ms: the time in which as many of the others as may run at a time (MaxConcurrent) were worked off.
         overtaken_by: others that began while one waited, at most.
     """
 
@@ -116,24 +116,36 @@ class Fairness:
 
     @property
     def holds(self) -> bool:
-        """Whether none waited longer than allowed."""
-        return self.wait.max <= self.allowed_ms
+        """Whether none waited longer than allowed, nor for more jobs."""
+        return self.wait.max <= self.allowed_ms and self.overtaken_by < MAX_CONCURRENT
 
 
 def fairness(crowd: JobStore, single: JobStore, *, since: float, waiting: int, probes: int, workers: int) -> Fairness:
     """Submit single jobs to one bucket while the other works off those that it got since then."""
+    began = crowd.now()
     with crowd.open(), single.open():
-        crowd.await_count(2 * workers, since, level=0)
+        crowd.server.wait_until(
+            lambda: len(_begun(crowd, since, began)) > workers, END_SECONDS, "the beginning of the others"
+        )
         mine = [_one(single) for _ in range(probes)]
     crowd.await_idle()
-    others = crowd.times(since)
-    run = statistics.median(it.run for it in others if it.ended is not None)
+    others = _begun(crowd, since, began)
     return Fairness(
         waiting=waiting,
         wait=latency([it.wait for it in mine]),
-        allowed_ms=round(1000 * run * MAX_CONCURRENT / workers, 1),
+        allowed_ms=round(1000 * MAX_CONCURRENT / _ends_a_second(others), 1),
         overtaken_by=max(begun_while_waiting(it, others, level=0) for it in mine),
     )
+
+
+def _begun(store: JobStore, since: float, began: float) -> Sequence[Times]:
+    """Jobs accepted since one time that have begun since another."""
+    return [it for it in store.times(since) if it.started >= began]
+
+
+def _ends_a_second(jobs: Sequence[Times]) -> float:
+    ends = sorted(it.ended for it in jobs if it.ended is not None)
+    return (len(ends) - 1) / (ends[-1] - ends[0])
 
 
 def _one(store: JobStore, source: str = SHORT) -> Times:
