@@ -5,13 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 import procrastinate
 import psycopg
 import pytest
-from psycopg import sql
 
 from rows import ROOT, add_bucket
+from schemas import Schemas, drop
 from server import new_room
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.embedded import EmbeddedPostgres
-from sordino.adapters.postgres.migrate import migrate
 from sordino.adapters.tasks import EngineTasks, engine
 from support import new_name
 
@@ -35,8 +34,13 @@ async def schema(dsn: str) -> AsyncIterator[str]:
     name = new_name("s")
     yield name
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await connection.execute("SET client_min_messages = warning")
-        await connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
+        await drop(connection, name)
+
+
+@pytest.fixture(scope="session")
+def schemas(dsn: str) -> Schemas:
+    """Migrated schemas of each server in turn."""
+    return Schemas(dsn)
 
 
 @pytest.fixture
@@ -46,15 +50,16 @@ def app() -> procrastinate.App:
 
 
 @pytest.fixture
-async def empty_database(dsn: str, schema: str, app: procrastinate.App) -> AsyncIterator[PostgresDatabase]:
+async def empty_database(dsn: str, schemas: Schemas, app: procrastinate.App) -> AsyncIterator[PostgresDatabase]:
     """A migrated, open database without a row."""
-    await migrate(dsn, schema)
+    schema = await schemas.take()
     async with (
         PostgresDatabase(dsn, schema=schema, max_connections=4, tasks=lambda it: EngineTasks(app, it)) as database,
         database.lazy_pool(4) as pool,
         app.open_async(pool),
     ):
         yield database
+    await schemas.give_back(schema)
 
 
 @pytest.fixture
