@@ -25,7 +25,7 @@ def data(room: Path) -> Path:
     return room / "data"
 
 
-def submit_long_job(service: Server, seconds: float = 300.0) -> tuple[str, str]:
+def submit_long_job(service: Server, seconds: float = 120.0) -> tuple[str, str]:
     """Submit a job that runs for several seconds; its bucket and id."""
     client, bucket = service.client(), f"faults-{service.root_key.appid}"
     client.create_bucket(Bucket=bucket)
