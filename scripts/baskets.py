@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http.client import HTTPException
 from typing import Any, Final, Self
 
@@ -18,6 +19,7 @@ from server import Server
 
 RABBIT_REGION: Final = "sh"
 OWN_REGION: Final = "bj"
+OWN_QUEUE: Final = "chaos"
 BATCH: Final = 16
 
 
@@ -72,26 +74,32 @@ class OwnBasket:
         # Without a handler of ours the SDK would write a file into the current directory.
         logging.getLogger("CMQ_python_sdk").addHandler(logging.NullHandler())
         key = server.root_key
-        self._queue = Account(server.url, key.secret_id, key.secret_key).get_queue("chaos")
+        self._account = partial(Account, server.url, key.secret_id, key.secret_key)
         self._receipts: list[Receipt] = []
         self.name = "own queue"
 
     @property
     def elements(self) -> Mapping[str, object]:
         """What a job says to be told in this way."""
-        return _elements(OWN_REGION, "chaos")
+        return _elements(OWN_REGION, OWN_QUEUE)
 
     def receipts(self) -> Sequence[Receipt]:
         """All that came so far, the first one first; what is lost on its way is shown again after a while."""
+        account = self._account()
         try:
-            while messages := self._queue.batch_receive_message(BATCH, 0):
-                # They carry no delivery: messages of this kind have no headers.
-                self._receipts += [_receipt("", message.msgBody) for message in messages]
-                self._queue.batch_delete_message([message.receiptHandle for message in messages])
+            self._drain(account.get_queue(OWN_QUEUE))
         except (CMQExceptionBase, HTTPException, OSError):
             # No message, no queue before the first one, or no server: the next look tells.
             return self._receipts
+        finally:
+            account.get_client().close_connection()
         return self._receipts
+
+    def _drain(self, queue: Any) -> None:  # noqa: ANN401 - the SDK has no types
+        while messages := queue.batch_receive_message(BATCH, 0):
+            # They carry no delivery: messages of this kind have no headers.
+            self._receipts += [_receipt("", message.msgBody) for message in messages]
+            queue.batch_delete_message([message.receiptHandle for message in messages])
 
 
 def _elements(region: str, queue: str) -> Mapping[str, object]:
