@@ -277,14 +277,16 @@ async def test_unknown_receipt(place: Place) -> None:
 
 
 async def waiters(place: Place, number: int) -> list[asyncio.Task[list[str]]]:
-    """Receivers that wait for a message."""
+    """Receivers that wait for a message, in their order."""
 
     async def wait() -> list[str]:
         return [it.body for it in await place.queues.receive(ME, "q", 1, 30)]
 
-    tasks = [asyncio.create_task(wait()) for _ in range(number)]
-    while sum(len(line) for line in place.arrivals._waiting.values()) < number:
-        await asyncio.sleep(0.01)
+    tasks: list[asyncio.Task[list[str]]] = []
+    while len(tasks) < number:  # one after another, so that they stand in the order of the list
+        tasks.append(asyncio.create_task(wait()))
+        while sum(len(line) for line in place.arrivals._waiting.values()) < len(tasks):
+            await asyncio.sleep(0.01)
     return tasks
 
 
