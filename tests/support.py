@@ -56,13 +56,13 @@ def new_name(prefix: str) -> str:
 
 
 def speech_like(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
-    """A harmonic signal with the rhythm of syllables, float64 of shape (samples,), peak about 0.5."""
-    time_axis = np.arange(round(seconds * rate)) / rate
+    """A harmonic signal with the rhythm of syllables, float64 of shape (samples,), peak about 0.5; ten seconds repeat."""
+    time_axis = np.arange(round(min(seconds, 10) * rate)) / rate
     pitch = 120 + 30 * np.sin(2 * np.pi * 0.7 * time_axis + seed)
     phase = 2 * np.pi * np.cumsum(pitch) / rate
     voice = sum(np.sin(k * phase) / k for k in range(1, 25) if k * 160 < rate / 2)
     rhythm = np.clip(np.sin(2 * np.pi * 2.5 * time_axis + seed), 0, None) ** 0.5
-    return 0.25 * voice * rhythm
+    return np.resize(0.25 * voice * rhythm, round(seconds * rate))
 
 
 def noisy_speech(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:

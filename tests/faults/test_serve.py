@@ -200,7 +200,7 @@ def test_root_keys_are_never_replaced(tmp_path: Path) -> None:
     assert set(tmp_path.iterdir()) == {tmp_path / "root-key.env", second}
 
 
-@pytest.mark.parametrize(("workers", "sessions"), [(1, 100), (64, 670)])
+@pytest.mark.parametrize(("workers", "sessions"), [(1, 100), (64, 800)])
 def test_database_has_room_for_all_processes(workers: int, sessions: int) -> None:
     """The embedded server allows the sessions that API and workers may open, however many cores there are."""
     assert serve._sessions(Settings(workers=workers)) == sessions
