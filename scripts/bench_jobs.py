@@ -152,7 +152,9 @@ class Bench:
             store.ask(statement_count.INSTALL)
             jobs = self._sizes.jobs
             alone = statement_count.count(store, jobs, lambda: _one_by_one(store, jobs))
-            crowd = statement_count.count(store, jobs * max(CLIENTS), lambda: _at_once(store, jobs, max(CLIENTS)))
+            clients = max(CLIENTS)
+            each = -(-jobs // clients)
+            crowd = statement_count.count(store, each * clients, lambda: _at_once(store, each, clients))
         return {"one_by_one": asdict(alone), "at_once": asdict(crowd)}
 
 
@@ -162,11 +164,11 @@ def _one_by_one(store: JobStore, jobs: int) -> None:
             store.await_ends([store.submit()])
 
 
-def _at_once(store: JobStore, jobs: int, clients: int) -> None:
+def _at_once(store: JobStore, each: int, clients: int) -> None:
     since = store.now()
     with store.open():
-        asyncio.run(post(store.server, store.bucket, clients, jobs))
-        store.await_count(jobs * clients, since, level=0)
+        asyncio.run(post(store.server, store.bucket, clients, each))
+        store.await_count(each * clients, since, level=0)
 
 
 @contextmanager
