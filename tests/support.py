@@ -56,7 +56,7 @@ def new_name(prefix: str) -> str:
 
 
 def speech_like(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
-    """A harmonic signal with the rhythm of syllables, float64 of shape (samples,), peak about 0.5; ten seconds repeat."""
+    """A harmonic signal with the rhythm of syllables, float64 of shape (samples,), peak about 0.5; 10 s repeat."""
     time_axis = np.arange(round(min(seconds, 10) * rate)) / rate
     pitch = 120 + 30 * np.sin(2 * np.pi * 0.7 * time_axis + seed)
     phase = 2 * np.pi * np.cumsum(pitch) / rate
