@@ -18,11 +18,16 @@ class Counts:
     _counted: dict[str, tuple[datetime, int]] = field(default_factory=dict)
 
     def fresh(self, queue_id: str, now: datetime) -> int | None:
-        """How many jobs waited in the queue at most ``FRESH`` before ``now``, with those added since; None: unknown."""
-        counted = self._counted.get(queue_id)
-        if counted is None or not timedelta(0) <= now - counted[0] <= FRESH:
-            return None
-        return counted[1]
+        """How many jobs waited in the queue of late, with those added since; None: count them, and ``note`` it.
+
+        When a count is older than ``FRESH``, one caller is asked to count; meanwhile the others go on with the old one,
+        or a crowd of them would all count at once.
+        """
+        at, waiting = self._counted.get(queue_id, (now, None))
+        if waiting is None or timedelta(0) <= now - at <= FRESH:
+            return waiting
+        self._counted[queue_id] = now, waiting
+        return None
 
     def add(self, queue_id: str, more: int) -> None:
         """Let jobs that this process adds count at once; those that others add count when it counts anew."""
