@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from unittest.mock import Mock
 
@@ -30,7 +29,7 @@ from sordino.domain.queue import QueueSettings, QueueState
 from sordino.domain.service import ServiceKind
 from sordino.errors import ServiceError
 from sordino.jobs import submit as submitting
-from sordino.jobs.counts import FRESH, MOST, Counts
+from sordino.jobs.counts import Counts
 from sordino.jobs.manage import ManageJobs
 from sordino.jobs.queues import Queues
 from sordino.jobs.submit import Submit
@@ -289,22 +288,6 @@ class TestRoom:
         ends = [await asyncio.gather(roomy(bucket(), request()), return_exceptions=True) for _ in range(30)]
         assert sum(isinstance(it, ServiceError) for (it,) in ends) == 10
         assert len(await stored(database)) == 20
-
-    async def test_a_count_goes_stale(self) -> None:
-        """After a second, and when the clock was set back; and no more than so many queues are remembered."""
-        counts = Counts()
-        counts.note("p", NOW, 7)
-        assert counts.fresh("p", NOW + FRESH) == 7
-        assert counts.fresh("q", NOW) is None
-        assert counts.fresh("p", NOW + FRESH + timedelta(microseconds=1)) is None
-        assert counts.fresh("p", NOW - timedelta(microseconds=1)) is None
-        counts.add("p", 3)
-        counts.add("q", 3)
-        assert counts.fresh("p", NOW + FRESH) == 10
-        assert counts.fresh("q", NOW) is None
-        for number in range(MOST):
-            counts.note(f"q{number}", NOW, 1)
-        assert counts.fresh("p", NOW) is None
 
     async def test_with_much_room_nobody_takes_turns(self, database: PostgresDatabase, submit: Submit) -> None:
         """A submit that is not done keeps no other waiting, as long as there is room for a crowd."""

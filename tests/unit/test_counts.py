@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sordino.jobs.counts import FRESH, Counts
+from sordino.jobs.counts import FRESH, MOST, Counts
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 LATER = NOW + FRESH + timedelta(milliseconds=1)
@@ -36,3 +36,19 @@ def test_a_count_from_the_future_is_not_trusted() -> None:
     counts = Counts()
     counts.note("p1", LATER, 7)
     assert counts.fresh("p1", NOW) is None
+
+
+def test_queues_that_nobody_counted_get_no_number() -> None:
+    """Jobs that are added to an uncounted queue are left to its first count."""
+    counts = Counts()
+    counts.add("p1", 3)
+    assert counts.fresh("p1", NOW) is None
+
+
+def test_only_so_many_queues_are_remembered() -> None:
+    """A client that fills queue after queue does not fill the memory."""
+    counts = Counts()
+    counts.note("p", NOW, 7)
+    for number in range(MOST):
+        counts.note(f"q{number}", NOW, 1)
+    assert counts.fresh("p", NOW) is None
