@@ -8,11 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
-
-from sordino.domain.ports import Clock, Database, DatabaseUnavailableError
-
-log = structlog.get_logger(__name__)
+from sordino.domain.ports import Clock, Database
+from sordino.storage.chore import repeat
 
 LOOK_SECONDS: Final = 0.5
 """How often a process looks for messages that others sent, or that are visible again, while somebody waits."""
@@ -66,18 +63,17 @@ class Arrivals:
     async def run(self) -> None:
         """Look until cancelled."""
         forget_at = time.monotonic()
-        while True:
-            try:
-                await self.look()
-                if time.monotonic() >= forget_at:
-                    await self.forget()
-                    forget_at = time.monotonic() + FORGET_SECONDS
-            except DatabaseUnavailableError as error:
-                log.warning("cannot look for messages", error=str(error))
-            except Exception:
-                # It would end all waiting, and the next look may do.
-                log.exception("looking for messages broke")
-            await asyncio.sleep(LOOK_SECONDS)
+
+        async def chore() -> int:
+            nonlocal forget_at
+            await self.look()
+            if time.monotonic() < forget_at:
+                return 0
+            forgotten = await self.forget()
+            forget_at = time.monotonic() + FORGET_SECONDS
+            return forgotten
+
+        await repeat("look for messages", chore, LOOK_SECONDS)
 
     async def look(self) -> None:
         """Wake those for whom there is a message: one question for all of them."""
@@ -86,9 +82,11 @@ class Arrivals:
             async with self.database.reading() as tx:
                 self.ring(await tx.message_queues.ready(wanted, self.clock.now()))
 
-    async def forget(self) -> None:
-        """Delete what is kept no longer."""
-        gone = FORGET_LIMIT
+    async def forget(self) -> int:
+        """Delete what is kept no longer; how many messages."""
+        gone, forgotten = FORGET_LIMIT, 0
         while gone == FORGET_LIMIT:
             async with self.database.transaction() as tx:
                 gone = await tx.message_queues.forget(self.clock.now(), FORGET_LIMIT)
+            forgotten += gone
+        return forgotten

@@ -1,4 +1,4 @@
-"""Chores: what a worker does now and then beside its jobs."""
+"""Chores: what a process does now and then beside its work."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ async def repeat(name: str, chore: Callable[[], Awaitable[int]], seconds: float)
         except DatabaseUnavailableError as error:
             log.warning("chore put off", chore=name, error=str(error))
         except Exception:
-            # Left alone it would end the whole worker, and jobs matter more than what is left lying about.
+            # Left alone it would end whatever else the process does, which matters more than what is left lying about.
             log.exception("chore broke off", chore=name)
         else:
             log.debug("chore done", chore=name, removed=removed)
