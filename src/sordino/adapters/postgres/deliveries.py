@@ -59,8 +59,8 @@ WITH RECURSIVE hosts (host) AS (
 ), noted AS (
     INSERT INTO delivery_attempts (delivery_id, number, at) SELECT delivery_id, attempts, %(at)s FROM taken
 )
-SELECT {", ".join(f"taken.{name}" for name in _COLUMNS.split(", "))}, jobs.bucket
-  FROM taken JOIN jobs USING (job_id)
+SELECT {_COLUMNS}
+  FROM taken
 """  # noqa: S608 - the only text put in is ours
 # The attempt's number fences off a sender that was held for lost.
 _SETTLE: Final = """
@@ -104,7 +104,9 @@ class PostgresDeliveries:
     async def take(self, at: datetime, *, until: datetime, limit: int, per_host: int) -> Sequence[DueDelivery]:
         """Begin the next try of deliveries that are due, and keep others from them until ``until``."""
         taken = await self.connection.execute(_TAKE, {"at": at, "until": until, "limit": limit, "per_host": per_host})
-        return [await self._due(row) for row in await taken.fetchall()]
+        deliveries = [_delivery(row) for row in await taken.fetchall()]
+        jobs = await PostgresJobs(self.connection).by_id([it.job_id for it in deliveries])
+        return [DueDelivery(delivery=it, job=jobs[it.job_id]) for it in deliveries]
 
     async def settle(
         self,
@@ -138,10 +140,6 @@ class PostgresDeliveries:
         for row in rows:
             attempts[row.pop("delivery_id")].append(Attempt(**row))
         return [LoggedDelivery(delivery=it, attempts=tuple(attempts[it.delivery_id])) for it in deliveries]
-
-    async def _due(self, row: DictRow) -> DueDelivery:
-        (job,) = await PostgresJobs(self.connection).find(row.pop("bucket"), [row["job_id"]])
-        return DueDelivery(delivery=_delivery(row), job=job)
 
 
 def _delivery(row: DictRow) -> Delivery:

@@ -1,6 +1,6 @@
 """Rows of jobs in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -65,7 +65,7 @@ UPDATE jobs
 _GET: Final = f"""
 SELECT {_COLUMNS}
   FROM jobs
- WHERE job_id = %(job_id)s
+ WHERE job_id = ANY(%(job_ids)s)
 """  # noqa: S608 - the only text put in is ours
 _STOP: Final = """
 UPDATE jobs
@@ -216,8 +216,12 @@ class PostgresJobs:
 
     async def get(self, job_id: str) -> Job | None:
         """The job, of whatever bucket."""
-        row = await (await self.connection.execute(_GET, {"job_id": job_id})).fetchone()
-        return _job(row) if row else None
+        return (await self.by_id([job_id])).get(job_id)
+
+    async def by_id(self, job_ids: Sequence[str]) -> Mapping[str, Job]:
+        """The jobs among ``job_ids``, of whatever buckets."""
+        found = await self.connection.execute(_GET, {"job_ids": [*job_ids]})
+        return {row["job_id"]: _job(row) for row in await found.fetchall()}
 
     async def stop(self, job_id: str, message: str, at: datetime) -> bool:
         """End a job as cancelled, a running one too; False (and nothing written) when none is to be ended."""
