@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final, Self
 
 from cryptography import x509
@@ -41,6 +42,24 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 class CertificateError(Exception):
     """A certificate cannot be made or used; the message says why and what to do."""
+
+
+def read_pem(path: Path, absent: str) -> bytes:
+    """The content of a file.
+
+    Args:
+        path: of the file.
+        absent: what to say, after the path, when there is none.
+
+    Raises:
+        CertificateError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CertificateError(f"{path} {absent}") from None
+    except OSError as error:
+        raise CertificateError(f"{path} cannot be read: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

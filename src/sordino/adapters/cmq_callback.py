@@ -31,7 +31,7 @@ _CREATE: Final = {MqMode.QUEUE: "CreateQueue", MqMode.TOPIC: "CreateTopic"}
 
 
 class CmqSender:
-    """``ports.Sender`` over the CMQ API, for message queuess.
+    """``ports.Sender`` over the CMQ API, for message queues.
 
     A queue or topic that is missing is created, where the service lets us.
     """

@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
-from sordino.adapters.certificates import CertificateError, Names
+from sordino.adapters.certificates import CertificateError, Names, read_pem
 
 log = structlog.get_logger(__name__)
 
@@ -144,14 +144,14 @@ def _take(context: ssl.SSLContext, files: Files) -> None:
 
 def _certificate(path: Path) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificate(_read(path))
+        return x509.load_pem_x509_certificate(read_pem(path, _NOT_THERE))
     except ValueError as error:
         raise CertificateError(f"{path} holds no certificate as PEM (-----BEGIN CERTIFICATE-----)") from error
 
 
 def _private_key(path: Path) -> PrivateKeyTypes:
     try:
-        return serialization.load_pem_private_key(_read(path), None)
+        return serialization.load_pem_private_key(read_pem(path, _NOT_THERE), None)
     except TypeError:
         raise CertificateError(
             f"the key {path} is encrypted; keep it without a passphrase, readable by us only"
@@ -170,15 +170,6 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except OSError:  # Reading the file tells why.
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise CertificateError(f"{path} {_NOT_THERE}") from None
-    except OSError as error:
-        raise CertificateError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _day(moment: datetime) -> str:

@@ -25,6 +25,7 @@ from sordino.adapters.certificates import (
     make_authority,
     make_server,
     pem,
+    read_pem,
 )
 from sordino.adapters.data_directory import make_directory
 from sordino.settings import SERVER_CERTIFICATE, SERVER_KEY, TLS
@@ -34,6 +35,7 @@ ISSUER: Final = "issuer.pem"
 ISSUER_KEY: Final = "issuer-key.pem"
 
 _SECRETS: Final = frozenset({ISSUER_KEY, SERVER_KEY})
+_NOT_THERE: Final = "is not there, so there is nothing to renew; leave out --renew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +156,7 @@ def _read_issuer(directory: Path) -> KeyPair:
     certificate = _read_certificate(directory / ISSUER)
     path = directory / ISSUER_KEY
     try:
-        key = serialization.load_pem_private_key(_read(path), None)
+        key = serialization.load_pem_private_key(read_pem(path, _NOT_THERE), None)
     except (ValueError, TypeError) as error:
         raise CertificateError(f"{path} holds no private key that can be read") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
@@ -164,18 +166,9 @@ def _read_issuer(directory: Path) -> KeyPair:
 
 def _read_certificate(path: Path) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificate(_read(path))
+        return x509.load_pem_x509_certificate(read_pem(path, _NOT_THERE))
     except ValueError as error:
         raise CertificateError(f"{path} holds no certificate that can be read") from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise CertificateError(f"{path} is not there, so there is nothing to renew; leave out --renew") from None
-    except OSError as error:
-        raise CertificateError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _cannot_write(directory: Path, error: OSError) -> CertificateError:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sordino import errors
 from sordino.domain.job import Job, JobCursor, JobFilter, JobListing, JobState, Order
+from sordino.domain.lookup import missing
 from sordino.domain.ports import Clock, Database
 
 
@@ -23,8 +24,7 @@ class ManageJobs:
         """The jobs of ``bucket`` among ``job_ids``, and the ids that are none, both in the order asked."""
         async with self.database.reading() as tx:
             jobs = await tx.jobs.find(bucket, job_ids)
-        found = {job.job_id for job in jobs}
-        return jobs, [job_id for job_id in dict.fromkeys(job_ids) if job_id not in found]
+        return jobs, missing(job_ids, {job.job_id for job in jobs})
 
     async def list(
         self, bucket: str, wanted: JobFilter, *, order: Order, after: JobCursor | None, size: int

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sordino import errors
+from sordino.domain.lookup import missing
 from sordino.domain.page import Page, Paged
 from sordino.domain.ports import Clock, Database, Transaction
 from sordino.domain.queue import MAX_LIMIT, NewLimits, Queue, QueueSettings, QueueState
@@ -109,8 +110,7 @@ class Queues:
         """The queues among ``queue_ids``, and the ids that are none, both in the order asked."""
         async with self.database.reading() as tx:
             queues = await tx.queues.find(bucket, queue_ids)
-        found = {queue.queue_id for queue in queues}
-        return queues, [queue_id for queue_id in dict.fromkeys(queue_ids) if queue_id not in found]
+        return queues, missing(queue_ids, {queue.queue_id for queue in queues})
 
     async def page(self, bucket: str, state: QueueState | None, page: Page) -> Paged[Queue]:
         """A page of the bucket's queues, of one state if asked: the default one first, then by age."""

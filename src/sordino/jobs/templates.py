@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from sordino import errors
 from sordino.domain.job import NoiseReduction
+from sordino.domain.lookup import missing
 from sordino.domain.page import Page, Paged
 from sordino.domain.ports import Clock, Database
 from sordino.domain.template import Template
@@ -76,8 +77,7 @@ class Templates:
         """The templates among ``template_ids``, and the ids that are none, both in the order asked."""
         async with self.database.reading() as tx:
             templates = await tx.templates.find(bucket, template_ids)
-        found = {template.template_id for template in templates}
-        return templates, [it for it in dict.fromkeys(template_ids) if it not in found]
+        return templates, missing(template_ids, {template.template_id for template in templates})
 
     async def page(self, bucket: str, prefix: str, page: Page) -> Paged[Template]:
         """A page of the templates whose names begin so, the newest first."""
