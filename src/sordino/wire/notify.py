@@ -23,6 +23,7 @@ MUTE = "no"
 
 _URL_LEGAL = f"an http or https URL with a host, ASCII, without user and password, of at most {MAX_URL} characters"
 _MQ_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
+_MQ_NAME_LEGAL = "the name of a queue or topic: 1 to 128 letters, digits, '_', '.' and '-'"
 
 
 def parse_job_callback(request: Part) -> JobCallback:
@@ -128,11 +129,11 @@ def _mq(part: Part) -> MqTarget | None:
     """The queue or topic; None when neither region nor name is there."""
     mode = part.choice("MqMode", MqMode) or MqMode.QUEUE
     region = part.choice("MqRegion", MQ_REGIONS)
-    name = part.checked("MqName", _MQ_NAME.fullmatch, "the name of a queue or topic")
+    name = part.checked("MqName", _MQ_NAME.fullmatch, _MQ_NAME_LEGAL)
     if region is None and name is None:
         return None
     return MqTarget(
         region=part.required("MqRegion", region, f"use one of {', '.join(MQ_REGIONS)}"),
         mode=mode,
-        name=part.required("MqName", name, "use the name of a queue or topic"),
+        name=part.required("MqName", name, f"use {_MQ_NAME_LEGAL}"),
     )
