@@ -113,18 +113,34 @@ def denoise(
         # Without a name it is an error of writing, as of a full disk.
         name = error.filename or ("standard output" if target == STANDARD else target)
         raise _failed(f"{name}: {error.strerror}", CANNOT_PROCESS) from error
+    except _StoppedError as stopped:
+        # All files are in order. What the interpreter would tear down yet, the resampler's library may call leaked.
+        os._exit(128 + stopped.number)
     if made.note:
         _say(f"{_input_name(source)}: {made.note}")
 
 
+class _StoppedError(Exception):
+    """A signal ends the command.
+
+    An Exception, since a signal may come while FFmpeg calls back to have something written: PyAV carries exceptions out
+    of such a call, but loses what is none, such as SystemExit and KeyboardInterrupt, and goes on.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def _unwind_when_stopped() -> None:
-    """Have SIGTERM and a closed terminal end the command as Ctrl-C does: nothing half-written stays."""
+    """Have SIGTERM, a closed terminal and Ctrl-C end the command, with nothing half-written left behind."""
 
     def leave(number: int, _frame: object) -> NoReturn:
-        raise SystemExit(128 + number)
+        raise _StoppedError(number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        # `nohup` has the second ignored, a shell that puts it into the background the third.
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)
 
 
