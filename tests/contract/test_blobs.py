@@ -76,6 +76,16 @@ async def test_reads_any_range(blobs: ObstoreBlobs, content: bytes, data: st.Dat
     assert await whole(blobs, "a", start, end) == content[start:end]
 
 
+async def test_copies(blobs: ObstoreBlobs) -> None:
+    """A copy outlives what it was copied from; of what is not there, there is none."""
+    await blobs.put("a", stream([b"hello"]))
+    await blobs.copy("a", "b")
+    await blobs.remove("a")
+    assert await whole(blobs, "b") == b"hello"
+    with pytest.raises(BlobNotFoundError):
+        await blobs.copy("a", "c")
+
+
 @pytest.mark.parametrize("parts", [0, 1, 3])
 async def test_nothing_stays_when_the_stream_fails(tmp_path: Path, parts: int) -> None:
     """The stream's own error passes through; neither blob nor file is left, whenever it comes."""

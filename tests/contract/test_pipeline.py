@@ -152,8 +152,8 @@ async def test_success(world: World) -> None:
     ended = await world.job(job)
     assert (ended.state, ended.code, ended.message) == (JobState.SUCCESS, "Success", "a note")
     assert ended.media_info == replace(INFO, md5=md5(b"clean").hexdigest())
-    stored = await world.objects.head(world.bucket.name, "out.wav")
-    assert b"".join([part async for part in world.objects.read(stored, 0, stored.size)]) == b"clean"
+    stored = await world.objects.head(world.bucket, "out.wav")
+    assert b"".join([part async for part in world.objects.read(world.bucket, stored, 0, stored.size)]) == b"clean"
     assert stored.content_type == "audio/wav"
 
 
@@ -173,7 +173,7 @@ async def test_content_types(world: World, form: AudioFormat, video: bool, conte
     world.media.info = replace(INFO, video=video)
     job = await world.submit(order=NoiseReduction(format=form))
     await world.run(job)
-    assert (await world.objects.head(world.bucket.name, "out.wav")).content_type == content_type
+    assert (await world.objects.head(world.bucket, "out.wav")).content_type == content_type
 
 
 async def test_a_task_of_an_earlier_release_is_void(world: World) -> None:
@@ -203,7 +203,7 @@ async def test_ended_jobs_do_not_run_again(world: World) -> None:
 @pytest.mark.parametrize(
     ("prepare", "code", "hint"),
     [
-        (lambda world: world.objects.remove(world.bucket.name, "in.wav"), "ResourceNotFound", "in.wav"),
+        (lambda world: world.objects.remove(world.bucket, "in.wav"), "ResourceNotFound", "in.wav"),
         (lambda world: world.put("in.wav", b"x" * 101), "ResourceNotSupported", "SORDINO_MAX_INPUT_BYTES"),
     ],
 )
@@ -256,7 +256,7 @@ async def test_fault_of_ours_is_tried_again_and_given_up(world: World) -> None:
 
 async def test_a_lost_input_is_told_after_the_tries(world: World) -> None:
     """When the bytes of the input are gone for good, the job ends with ResourceDownloadFailed."""
-    await world.blobs.remove((await world.objects.head(world.bucket.name, "in.wav")).blob_id)
+    await world.blobs.remove((await world.objects.head(world.bucket, "in.wav")).blob_id)
     job = await world.submit()
     for _ in range(2):
         with pytest.raises(TryAgainError):
@@ -421,7 +421,7 @@ async def test_a_stopped_job_ends_at_once(world: World, monkeypatch: pytest.Monk
     assert await world.job(job) == shown
     assert "operator" in shown.message
     with pytest.raises(ServiceError):
-        await world.objects.head(world.bucket.name, "out.wav")
+        await world.objects.head(world.bucket, "out.wav")
     async with world.database.transaction() as tx:
         assert await tx.deliveries.of_job(job.job_id) == []
 
@@ -446,7 +446,7 @@ async def test_a_job_stopped_at_the_very_end(world: World) -> None:
     await world.run(job)
     assert (await world.job(job)).state is JobState.CANCEL
     with pytest.raises(ServiceError):
-        await world.objects.head(world.bucket.name, "out.wav")
+        await world.objects.head(world.bucket, "out.wav")
     (blob_id,) = removed
     with pytest.raises(BlobNotFoundError):
         _ = [part async for part in world.blobs.get(blob_id)]
@@ -598,10 +598,10 @@ async def test_superseded_attempt_leaves_no_trace(world: World) -> None:
     await entered.wait()
     world.media.act = clean
     await world.run(job)
-    written = await world.objects.head(world.bucket.name, "out.wav")
+    written = await world.objects.head(world.bucket, "out.wav")
     release.set()
     await first
-    assert await world.objects.head(world.bucket.name, "out.wav") == written
+    assert await world.objects.head(world.bucket, "out.wav") == written
     assert (await world.job(job)).attempt == 2
 
 
@@ -707,9 +707,9 @@ class ShiftedClock:
 
 async def test_sweep(world: World) -> None:
     """The bytes of a replaced object stay for its readers a while, then go; those of the new one stay."""
-    replaced = await world.objects.head(world.bucket.name, "in.wav")
+    replaced = await world.objects.head(world.bucket, "in.wav")
     await world.put("in.wav", b"newer")
-    current = await world.objects.head(world.bucket.name, "in.wav")
+    current = await world.objects.head(world.bucket, "in.wav")
     early = Sweep(database=world.database, blobs=world.blobs, clock=SystemClock())
     late = Sweep(database=world.database, blobs=world.blobs, clock=ShiftedClock(GRACE + timedelta(minutes=1)))
     assert await early() == 0
@@ -736,7 +736,7 @@ class StuckBlobs:
 
 async def test_sweep_passes_over_a_stuck_blob(world: World) -> None:
     """A blob that cannot be removed keeps no other, and goes when it can, after a while."""
-    stuck = (await world.objects.head(world.bucket.name, "in.wav")).blob_id
+    stuck = (await world.objects.head(world.bucket, "in.wav")).blob_id
     for content in (b"second", b"third"):
         await world.put("in.wav", content)
     blobs, shift = StuckBlobs(world.blobs, {stuck}), GRACE + timedelta(minutes=1)
@@ -753,7 +753,7 @@ async def test_sweep_passes_over_a_stuck_blob(world: World) -> None:
 async def test_nothing_ends_the_sweep(world: World, error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a removal raises, the sweep goes on, and stops when it is told to."""
     monkeypatch.setattr("sordino.storage.sweep.PAUSE_SECONDS", 0.01)
-    stuck = (await world.objects.head(world.bucket.name, "in.wav")).blob_id
+    stuck = (await world.objects.head(world.bucket, "in.wav")).blob_id
     await world.put("in.wav", b"newer")
     blobs = StuckBlobs(world.blobs, {stuck}, error)
     clock = ShiftedClock(GRACE + timedelta(minutes=1))
@@ -768,7 +768,7 @@ async def test_nothing_ends_the_sweep(world: World, error: type[Exception], monk
 async def test_sweep_finds_uploads_whose_writer_died(world: World) -> None:
     """Bytes without a row go after the time an upload may take, not before; those of a stored object never."""
     orphan = await world.objects.write_blob(Upload(bucket=world.bucket.name, key="a"), chunks(b"never stored"))
-    kept = await world.objects.head(world.bucket.name, "in.wav")
+    kept = await world.objects.head(world.bucket, "in.wav")
     early, late = (
         Sweep(database=world.database, blobs=world.blobs, clock=ShiftedClock(UPLOAD_TIME + by))
         for by in (timedelta(0), GRACE + timedelta(minutes=1))
@@ -802,4 +802,4 @@ async def test_an_upload_that_took_too_long_is_refused(world: World) -> None:
         await slow.put(Upload(bucket=world.bucket.name, key="a"), chunks(b"late"))
     assert refusal.value.code == "RequestTimeOut"
     with pytest.raises(ServiceError, match="object does not exist"):
-        await world.objects.head(world.bucket.name, "a")
+        await world.objects.head(world.bucket, "a")

@@ -97,6 +97,21 @@ class ObstoreBlobs:
             async for chunk in result.stream(min_chunk_size=READ_BYTES):
                 yield chunk
 
+    async def copy(self, blob_id: str, new_id: str) -> None:
+        """Write a new blob of the same bytes; in a local store it takes no room of its own, in a remote one no traffic.
+
+        Raises:
+            BlobNotFoundError: there is no such blob.
+            BlobStoreError: the store failed.
+        """
+        with _store_errors():
+            try:
+                await obstore.copy_async(self._store, _path(blob_id), _path(new_id))
+            except FileNotFoundError as error:
+                raise BlobNotFoundError(blob_id) from error
+            if self._directory is not None:
+                await asyncio.to_thread(_sync, self._directory, _path(new_id))
+
     async def remove(self, blob_id: str) -> None:
         """Delete the blob; quiet when it is gone already.
 

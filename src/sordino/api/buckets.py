@@ -43,7 +43,7 @@ async def list_objects(call: Call) -> Response:
     prefix, delimiter, marker = (call.query.get(name) or "" for name in ("prefix", "delimiter", "marker"))
     max_keys, encoding = _max_keys(call, MAX_KEYS), _encoding_type(call)
     listing = await call.services.objects.list(
-        bucket.name, prefix=prefix, delimiter=delimiter, marker=marker, limit=max_keys
+        bucket, prefix=prefix, delimiter=delimiter, marker=marker, limit=max_keys
     )
     body = render_object_list(
         listing,

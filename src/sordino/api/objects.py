@@ -48,7 +48,7 @@ async def get_object(call: Call) -> Response:
     headers["Content-Length"] = str(span.end - span.start)
     if span.partial:
         headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{stored.size}"
-    body = call.services.objects.read(stored, span.start, span.end)
+    body = call.services.objects.read(call.bucket(), stored, span.start, span.end)
     return StreamingResponse(body, 206 if span.partial else 200, headers)
 
 
@@ -63,12 +63,12 @@ async def head_object(call: Call) -> Response:
 
 async def delete_object(call: Call) -> Response:
     """``DELETE /<key>``; 204 also when there was none."""
-    await call.services.objects.remove(call.bucket().name, _key(call))
+    await call.services.objects.remove(call.bucket(), _key(call))
     return Response(status_code=204)
 
 
 async def _found(call: Call) -> tuple[StoredObject, dict[str, str]]:
-    stored = await call.services.objects.head(call.bucket().name, _key(call))
+    stored = await call.services.objects.head(call.bucket(), _key(call))
     return stored, _object_headers(stored)
 
 
@@ -93,4 +93,5 @@ def _object_headers(stored: StoredObject) -> dict[str, str]:
 
 
 def _digest_headers(stored: StoredObject) -> Mapping[str, str]:
-    return {"ETag": f'"{stored.etag}"', "x-cos-hash-crc64ecma": str(stored.crc64)}
+    crc64 = {} if stored.crc64 is None else {"x-cos-hash-crc64ecma": str(stored.crc64)}
+    return {"ETag": f'"{stored.etag}"', **crc64}

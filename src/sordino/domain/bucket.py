@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sordino.domain.acl import Acl
+
 MAX_KEY_BYTES = 850
 MAX_METADATA_BYTES = 2048
 MAX_HOST_LABEL = 60
@@ -22,38 +24,58 @@ def split_bucket(bucket: str) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """A bucket: ``name`` is the whole ``<name>-<APPID>``."""
+    """A bucket: ``name`` is the whole ``<name>-<APPID>``.
+
+    Attributes:
+        acl: who may read objects that say nothing else; never ``Acl.DEFAULT``.
+        mounted: whether its objects lie in a bucket of another store, under their own names.
+    """
 
     name: str
     region: str
     appid: str
     created_at: datetime
+    acl: Acl = Acl.PRIVATE
+    mounted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """An object's row: everything but its bytes, which lie in the blob store under ``blob_id``.
+    """What is known of an object: everything but its bytes, which lie in the blob store under ``blob_id``.
 
     Attributes:
         size: bytes.
-        etag: lower-case hex MD5 of the bytes, without quotes.
-        crc64: CRC-64/XZ of the bytes, 0 to 2**64-1.
+        etag: without quotes: lower-case hex MD5 of the bytes, or, if they came in parts, ``<hex>-<number of parts>``;
+            in a mounted bucket what its store says.
+        crc64: CRC-64/XZ of the bytes, 0 to 2**64-1; None where a mounted bucket's store does not know it.
+        blob_id: empty in a mounted bucket.
         content_type: the Content-Type to answer with.
         headers: other stored response headers (Cache-Control, ...), canonical names.
         metadata: ``x-cos-meta-*`` without the prefix, lower-case names.
+        pieces: how many blobs hold the bytes, those of the object's pieces; 0: the one of ``blob_id`` does.
     """
 
     bucket: str
     key: str
     size: int
     etag: str
-    crc64: int
+    crc64: int | None
     blob_id: str
     last_modified: datetime
     content_type: str = "application/octet-stream"
     headers: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     storage_class: str = "STANDARD"
+    acl: Acl = Acl.DEFAULT
+    pieces: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A blob that holds a run of an object's bytes, and how many."""
+
+    blob_id: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

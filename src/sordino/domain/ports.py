@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
-from sordino.domain.bucket import Bucket, Listing, StoredObject
+from sordino.domain.bucket import Bucket, Listing, Piece, StoredObject
 from sordino.domain.callback import CallbackTarget
 from sordino.domain.delivery import Callback, Delivery, DeliveryState, DueDelivery, LoggedDelivery, Receipt
 from sordino.domain.identity import AccessKey
@@ -195,8 +195,16 @@ class Objects(Protocol):
         """The object, or None."""
         ...
 
+    async def pieces(self, blob_id: str) -> Sequence[Piece]:
+        """The pieces of an object that has any, in their order; none when it was replaced or deleted since."""
+        ...
+
     async def remove(self, bucket: str, key: str) -> bool:
         """Delete the object; False when there was none."""
+        ...
+
+    async def remove_many(self, bucket: str, keys: Sequence[str]) -> None:
+        """Delete the objects of these keys that are there."""
         ...
 
     async def list(self, bucket: str, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
@@ -611,6 +619,14 @@ class Blobs(Protocol):
 
     def get(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """The bytes ``start`` to ``end`` (exclusive; None: the end) in chunks.
+
+        Raises:
+            BlobNotFoundError: there is no such blob.
+        """
+        ...
+
+    async def copy(self, blob_id: str, new_id: str) -> None:
+        """Write a new blob of the same bytes, without their passing through this process where the store can do it.
 
         Raises:
             BlobNotFoundError: there is no such blob.

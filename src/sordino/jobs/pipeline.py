@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, NoReturn, TypeVar
 import structlog
 
 from sordino import errors
-from sordino.domain.bucket import StoredObject
+from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.job import AudioFormat, Job, JobState, MediaInfo, Outcome
 from sordino.domain.ports import (
     BlobNotFoundError,
@@ -187,7 +187,7 @@ class Pipeline:
             ServiceError: ResourceNotFound, ResourceNotSupported (too large), WriteTargetBucketDenied; before any work.
         """
         async with self.database.transaction() as tx:
-            await _check_target(tx, job)
+            bucket = await _check_target(tx, job)
             stored = await tx.objects.get(job.bucket, job.input_object)
         if stored is None:
             raise errors.RESOURCE_NOT_FOUND(f"There is no object {job.input_object!r} in {job.bucket}.")
@@ -196,7 +196,7 @@ class Pipeline:
                 f"The input has {stored.size} bytes; the limit is {self.limits.max_input_bytes} "
                 "(setting SORDINO_MAX_INPUT_BYTES)."
             )
-        async for chunk in self.objects.read(stored, 0, stored.size):
+        async for chunk in self.objects.read(bucket, stored, 0, stored.size):
             await asyncio.to_thread(source.write, chunk)
         await asyncio.to_thread(source.flush)
 
@@ -329,14 +329,15 @@ class _Progress:
         self.percent = percent
 
 
-async def _check_target(tx: Transaction, job: Job) -> None:
-    """The output bucket must exist and belong to the account of the job's bucket."""
+async def _check_target(tx: Transaction, job: Job) -> Bucket:
+    """The output bucket must exist and belong to the account of the job's bucket, which is returned."""
     output = job.operation.output
     source, target = await tx.buckets.get(job.bucket), await tx.buckets.get(output.bucket)
     if source is None or target is None or target.appid != source.appid or target.region != output.region:
         raise errors.WRITE_TARGET_BUCKET_DENIED(
             f"There is no bucket {output.bucket} in {output.region} that jobs of {job.bucket} may write to."
         )
+    return source
 
 
 def _given_up(job: Job, faults: int, fault: Exception) -> Outcome:

@@ -6,13 +6,14 @@ writer ends, a blob whose row never came is removed once no writer can be at it 
 """
 
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sordino import errors
-from sordino.domain.bucket import MAX_KEY_BYTES, Listing, StoredObject
-from sordino.domain.ports import BlobDigest, BlobExpiredError, Blobs, Clock, Database
+from sordino.domain.acl import Acl
+from sordino.domain.bucket import MAX_KEY_BYTES, Bucket, Listing, Piece, StoredObject
+from sordino.domain.ports import BlobDigest, BlobExpiredError, BlobNotFoundError, Blobs, Clock, Database
 
 UPLOAD_TIME = timedelta(days=1)
 """How long an object may be on its way; for so long the bytes of a writer that died stay."""
@@ -28,6 +29,7 @@ class Upload:
     headers: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     storage_class: str = "STANDARD"
+    acl: Acl = Acl.DEFAULT
     md5: str | None = None
 
 
@@ -91,32 +93,59 @@ class ObjectStore:
             headers=upload.headers,
             metadata=upload.metadata,
             storage_class=upload.storage_class,
+            acl=upload.acl,
         )
 
-    async def head(self, bucket: str, key: str) -> StoredObject:
+    async def head(self, bucket: Bucket, key: str) -> StoredObject:
         """The object's row.
 
         Raises:
             ServiceError: NoSuchKey.
         """
         async with self.database.reading() as tx:
-            stored = await tx.objects.get(bucket, key)
+            stored = await tx.objects.get(bucket.name, key)
         if stored is None:
             raise errors.NO_SUCH_KEY()
         return stored
 
-    def read(self, stored: StoredObject, start: int, end: int) -> AsyncIterator[bytes]:
-        """The object's bytes ``start`` to ``end`` (exclusive)."""
-        return self.blobs.get(stored.blob_id, start, end)
+    async def read(self, bucket: Bucket, stored: StoredObject, start: int, end: int) -> AsyncIterator[bytes]:  # noqa: ARG002
+        """The object's bytes ``start`` to ``end`` (exclusive).
 
-    async def remove(self, bucket: str, key: str) -> None:
+        Raises:
+            BlobNotFoundError: they are gone: the object was replaced or deleted since.
+        """
+        for blob_id, first, last in await self._spans(stored, start, end):
+            async for chunk in self.blobs.get(blob_id, first, last):
+                yield chunk
+
+    async def _spans(self, stored: StoredObject, start: int, end: int) -> Sequence[tuple[str, int, int]]:
+        """The blobs that hold a run of the object's bytes, and from where to where in each."""
+        if not stored.pieces:
+            return [(stored.blob_id, start, end)]
+        async with self.database.reading() as tx:
+            pieces = await tx.objects.pieces(stored.blob_id)
+        if not pieces:
+            raise BlobNotFoundError(stored.blob_id)
+        return list(_within(pieces, start, end))
+
+    async def remove(self, bucket: Bucket, key: str) -> None:
         """Delete the object; quiet when there is none."""
         async with self.database.transaction() as tx:
-            await tx.objects.remove(bucket, key)
+            await tx.objects.remove(bucket.name, key)
 
-    async def list(self, bucket: str, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
+    async def list(self, bucket: Bucket, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
         """One page of the bucket; ``limit`` is 0-1000."""
         if limit == 0:
             return Listing(objects=(), prefixes=(), next_marker=None)
         async with self.database.transaction() as tx:
-            return await tx.objects.list(bucket, prefix=prefix, delimiter=delimiter, marker=marker, limit=limit)
+            return await tx.objects.list(bucket.name, prefix=prefix, delimiter=delimiter, marker=marker, limit=limit)
+
+
+def _within(pieces: Iterable[Piece], start: int, end: int) -> Iterator[tuple[str, int, int]]:
+    """What of each piece lies within ``start`` to ``end`` (exclusive) of them all."""
+    offset = 0
+    for piece in pieces:
+        first, last = max(start - offset, 0), min(end - offset, piece.size)
+        if first < last:
+            yield piece.blob_id, first, last
+        offset += piece.size

@@ -4,17 +4,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from psycopg.rows import DictRow
+
 from sordino.adapters.postgres.queues import PostgresQueues
 from sordino.adapters.postgres.session import Connection
+from sordino.domain.acl import Acl
 from sordino.domain.bucket import Bucket
 from sordino.domain.job import JobState
 
 _ADD_BUCKET: Final = """
-INSERT INTO buckets (name, region, appid, created_at) VALUES (%(name)s, %(region)s, %(appid)s, %(created_at)s)
+INSERT INTO buckets (name, region, appid, created_at, acl)
+VALUES (%(name)s, %(region)s, %(appid)s, %(created_at)s, %(acl)s)
     ON CONFLICT (name) DO NOTHING
 """
-_GET: Final = "SELECT name, region, appid, created_at FROM buckets WHERE name = %(name)s"
-_LIST: Final = "SELECT name, region, appid, created_at FROM buckets WHERE appid = %(appid)s ORDER BY name"
+_COLUMNS: Final = "name, region, appid, created_at, acl"
+_GET: Final = f"SELECT {_COLUMNS} FROM buckets WHERE name = %(name)s"  # noqa: S608 - the only text put in is ours
+_LIST: Final = f"""
+SELECT {_COLUMNS}
+  FROM buckets
+ WHERE appid = %(appid)s
+ ORDER BY name
+"""  # noqa: S608 - the only text put in is ours
 # Excludes who is adding an object, a service, a template or a job: all hold the row they refer to until they commit.
 _LOCK: Final = "SELECT FROM buckets WHERE name = %(name)s FOR UPDATE"
 _IN_USE: Final = """
@@ -46,6 +56,7 @@ class PostgresBuckets:
                 "region": bucket.region,
                 "appid": bucket.appid,
                 "created_at": bucket.created_at,
+                "acl": bucket.acl.value,
             },
         )
         return added.rowcount > 0
@@ -53,12 +64,12 @@ class PostgresBuckets:
     async def get(self, name: str) -> Bucket | None:
         """The bucket of that full name, or None."""
         row = await (await self.connection.execute(_GET, {"name": name})).fetchone()
-        return Bucket(**row) if row else None
+        return _bucket(row) if row else None
 
     async def list(self, appid: str) -> Sequence[Bucket]:
         """The buckets of an account, by name."""
         rows = await (await self.connection.execute(_LIST, {"appid": appid})).fetchall()
-        return [Bucket(**row) for row in rows]
+        return [_bucket(row) for row in rows]
 
     async def remove(self, name: str) -> bool:
         """Delete the bucket with its services, queues, templates and finished jobs.
@@ -74,3 +85,7 @@ class PostgresBuckets:
         for removal in _REMOVE:
             await self.connection.execute(removal, {"name": name})
         return True
+
+
+def _bucket(row: DictRow) -> Bucket:
+    return Bucket(**{**row, "acl": Acl(row["acl"])})

@@ -10,13 +10,14 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from sordino.adapters.postgres.session import Connection
-from sordino.domain.bucket import MAX_KEY_BYTES, Listing, StoredObject
+from sordino.domain.acl import Acl
+from sordino.domain.bucket import MAX_KEY_BYTES, Listing, Piece, StoredObject
 from sordino.domain.ports import BlobExpiredError
 from sordino.errors import NO_SUCH_BUCKET
 
 _COLUMNS: Final = """
 objects.bucket, objects.key, objects.size, objects.etag, objects.crc64, objects.blob_id, objects.last_modified,
-objects.content_type, objects.headers, objects.metadata, objects.storage_class
+objects.content_type, objects.headers, objects.metadata, objects.storage_class, objects.acl, objects.pieces
 """
 _EXPECT: Final = "INSERT INTO unreferenced_blobs (blob_id, since) VALUES (%(blob_id)s, %(until)s)"
 # Locks the note, so a sweep passes it over; once a sweep has taken it, this waits for that transaction's end and finds
@@ -25,20 +26,28 @@ _ARRIVED: Final = "DELETE FROM unreferenced_blobs WHERE blob_id = %(blob_id)s AN
 # A trigger notes the blob of a row that is replaced or deleted, see the migrations.
 _PUT: Final = """
 INSERT INTO objects (bucket, key, size, etag, crc64, blob_id, last_modified,
-                     content_type, headers, metadata, storage_class)
+                     content_type, headers, metadata, storage_class, acl, pieces)
 VALUES (%(bucket)s, %(key)s, %(size)s, %(etag)s, %(crc64)s, %(blob_id)s, %(last_modified)s,
-        %(content_type)s, %(headers)s, %(metadata)s, %(storage_class)s)
+        %(content_type)s, %(headers)s, %(metadata)s, %(storage_class)s, %(acl)s, %(pieces)s)
     ON CONFLICT (bucket, key) DO UPDATE
    SET size = excluded.size, etag = excluded.etag, crc64 = excluded.crc64, blob_id = excluded.blob_id,
        last_modified = excluded.last_modified, content_type = excluded.content_type,
-       headers = excluded.headers, metadata = excluded.metadata, storage_class = excluded.storage_class
+       headers = excluded.headers, metadata = excluded.metadata, storage_class = excluded.storage_class,
+       acl = excluded.acl, pieces = excluded.pieces
 """
 _GET: Final = f"""
 SELECT {_COLUMNS}
   FROM objects
  WHERE bucket = %(bucket)s AND key = %(key)s
 """  # noqa: S608 - the only text put in is ours
+_PIECES: Final = "SELECT blob_id, size FROM pieces WHERE object_blob = %(blob_id)s ORDER BY number"
 _REMOVE: Final = "DELETE FROM objects WHERE bucket = %(bucket)s AND key = %(key)s"
+# In the order of the keys, so that two of these never wait for each other.
+_REMOVE_MANY: Final = """
+DELETE FROM objects
+ WHERE bucket = %(bucket)s
+   AND key IN (SELECT key FROM objects WHERE bucket = %(bucket)s AND key = ANY(%(keys)s) ORDER BY key FOR UPDATE)
+"""
 
 _LIST: Final = f"""
 SELECT NULL AS common_prefix, {_COLUMNS}
@@ -121,9 +130,18 @@ class PostgresObjects:
         row = await (await self.connection.execute(_GET, {"bucket": bucket, "key": key})).fetchone()
         return _stored(row) if row else None
 
+    async def pieces(self, blob_id: str) -> Sequence[Piece]:
+        """The pieces of an object that has any, in their order; none when it was replaced or deleted since."""
+        found = await self.connection.execute(_PIECES, {"blob_id": blob_id})
+        return [Piece(**row) for row in await found.fetchall()]
+
     async def remove(self, bucket: str, key: str) -> bool:
         """Delete the object; False when there was none."""
         return (await self.connection.execute(_REMOVE, {"bucket": bucket, "key": key})).rowcount > 0
+
+    async def remove_many(self, bucket: str, keys: Sequence[str]) -> None:
+        """Delete the objects of these keys that are there."""
+        await self.connection.execute(_REMOVE_MANY, {"bucket": bucket, "keys": list(keys)})
 
     async def list(self, bucket: str, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
         """A page of keys strictly after ``marker`` in UTF-8 byte order; keys sharing prefix..delimiter fold into one.
@@ -190,6 +208,8 @@ def _row(stored: StoredObject) -> dict[str, Any]:
         "headers": Jsonb(dict(stored.headers)),
         "metadata": Jsonb(dict(stored.metadata)),
         "storage_class": stored.storage_class,
+        "acl": stored.acl.value,
+        "pieces": stored.pieces,
     }
 
 
@@ -206,4 +226,6 @@ def _stored(row: DictRow) -> StoredObject:
         headers=row["headers"],
         metadata=row["metadata"],
         storage_class=row["storage_class"],
+        acl=Acl(row["acl"]),
+        pieces=row["pieces"],
     )

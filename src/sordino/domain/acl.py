@@ -1,0 +1,17 @@
+"""Access control lists, as far as they are offered: the owner's alone, or readable by anybody."""
+
+from enum import StrEnum
+
+
+class Acl(StrEnum):
+    """Who may read an object, or every object of a bucket that says nothing else.
+
+    Attributes:
+        DEFAULT: as the bucket says; of objects only.
+        PRIVATE: whom policies allow.
+        PUBLIC_READ: anybody, unsigned.
+    """
+
+    DEFAULT = "default"
+    PRIVATE = "private"
+    PUBLIC_READ = "public-read"
