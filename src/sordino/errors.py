@@ -65,6 +65,10 @@ REQUEST_TIMEOUT = ErrorKind(400, "RequestTimeOut", "The body did not arrive in t
 INCOMPLETE_BODY = ErrorKind(400, "IncompleteBody", "The body ended before Content-Length bytes had arrived.")
 NOT_IMPLEMENTED = ErrorKind(501, "NotImplemented", "This version of Sordino does not offer that call yet.")
 
+# The same of XML bodies, in the words of COS.
+MISSING_REQUEST_BODY = ErrorKind(400, "MissingRequestBodyError", "The request needs an XML body.")
+MALFORMED_XML = ErrorKind(400, "MalformedXML", "The body is not well-formed XML of the expected shape.")
+
 # Sign-in. CI answers 401, COS 403: the dispatcher picks the pair by service.
 MISSING_AUTHORIZATION = ErrorKind(
     401, "MissingAuthorization", "The request is not signed; CI accepts signed requests only."
@@ -87,6 +91,14 @@ SIGNATURE_DOES_NOT_MATCH = ErrorKind(403, "SignatureDoesNotMatch", "The signatur
 INVALID_BUCKET_NAME = ErrorKind(400, "InvalidBucketName", "A bucket is named <name>-<APPID>: a-z, 0-9 and '-'.")
 KEY_TOO_LONG = ErrorKind(400, "KeyTooLong", "An object key has at most 850 bytes of UTF-8.")
 ENTITY_TOO_LARGE = ErrorKind(400, "EntityTooLarge", "The object is larger than one upload may be.")
+ENTITY_TOO_SMALL = ErrorKind(400, "EntityTooSmall", "Every part but the last has at least 1 MB.")
+INVALID_PART = ErrorKind(400, "InvalidPart", "A part was not uploaded, or its ETag is another one.")
+INVALID_PART_ORDER = ErrorKind(400, "InvalidPartOrder", "Name the parts in ascending order, each once.")
+NO_SUCH_UPLOAD = ErrorKind(
+    404, "NoSuchUpload", "There is no such upload of this key: it was never begun, or was completed or aborted."
+)
+MALFORMED_XML = ErrorKind(400, "MalformedXML", "The body is not well-formed XML of the expected shape.")
+MISSING_REQUEST_BODY = ErrorKind(400, "MissingRequestBodyError", "The request needs an XML body.")
 BAD_DIGEST = ErrorKind(400, "BadDigest", "The body does not match its Content-MD5.")
 INVALID_DIGEST = ErrorKind(400, "InvalidDigest", "Content-MD5 must be the base64 of 16 bytes.")
 NO_SUCH_BUCKET = ErrorKind(404, "NoSuchBucket", "The bucket does not exist.")

@@ -205,6 +205,8 @@ ELSEWHERE = {
     "IncompleteBody": "nobody is there to read it: the client has hung up (tests/security/test_limits.py)",
     "InternalError": "is a fault of the server",
     "ServiceUnavailable": "is a fault of the server's database or storage (tests/faults)",
+    "MissingRequestBodyError": "the SDK always sends the body of a call that has one (tests/wire/test_part.py)",
+    "MalformedXML": "the SDK sends well-formed XML (tests/wire/test_part.py)",
     "MissingContentLength": "the SDK and every client of HTTP/1.1 sends it (tests/security/test_bodies.py)",
     "RequestTimeOut": "takes half a minute of silence (tests/security/test_limits.py)",
     "ResourceNotFound": "is the Code of a failed job (test_python_sdk.py)",

@@ -9,6 +9,8 @@ from hashlib import md5
 from starlette.requests import ClientDisconnect, Request
 
 from sordino import errors
+from sordino.api.object_headers import md5_of
+from sordino.api.object_headers import md5_of
 from sordino.errors import ErrorKind
 from sordino.wire.part import MAX_BODY_BYTES
 from sordino.wire.words import quote
@@ -34,6 +36,36 @@ async def document(request: Request) -> bytes:
     digest = b64encode(md5(body, usedforsecurity=False).digest()).decode()
     if request.headers.get("content-md5", "") not in ("", digest):
         raise errors.INVALID_CONTENT(f"Content-MD5 is not that of the body, which is {digest}.")
+    return body
+
+
+async def cos_body(request: Request, most: int) -> bytes:
+    """The body of a COS call that takes XML, of whatever type it is said to be: SDKs name several.
+
+    Raises:
+        ServiceError: MissingContentLength, EntityTooLarge when it has more than ``most`` bytes, BadDigest,
+            InvalidDigest, RequestTimeOut, IncompleteBody.
+    """
+    require_length(request)
+    digest = md5_of(request)
+    body = b"".join([chunk async for chunk in chunks(request, most, errors.ENTITY_TOO_LARGE)])
+    if digest is not None and md5(body, usedforsecurity=False).hexdigest() != digest:
+        raise errors.BAD_DIGEST()
+    return body
+
+
+async def cos_document(request: Request, limit: int) -> bytes:
+    """The body of a COS call that takes XML. Of whatever type: SDKs send it as text and as form data, too.
+
+    Raises:
+        ServiceError: MissingContentLength, InvalidDigest, EntityTooLarge when it has more than ``limit`` bytes,
+            BadDigest, RequestTimeOut, IncompleteBody.
+    """
+    require_length(request)
+    digest = md5_of(request)
+    body = b"".join([chunk async for chunk in chunks(request, limit, errors.ENTITY_TOO_LARGE)])
+    if digest not in (None, md5(body, usedforsecurity=False).hexdigest()):
+        raise errors.BAD_DIGEST()
     return body
 
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sordino import errors
-from sordino.api.body import document
+from sordino.api.body import cos_body, document
 from sordino.api.cmq import MessageService
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import AccessKey
@@ -23,6 +23,7 @@ from sordino.storage.buckets import BucketStore
 from sordino.storage.objects import ObjectStore
 from sordino.wire.address import Address
 from sordino.wire.paging import MAX_ID
+from sordino.wire.part import MAX_BODY_BYTES, Part, read_cos
 from sordino.wire.query import Query
 
 
@@ -109,6 +110,15 @@ class Call:
             ServiceError: InvalidContentType, MissingContentLength, InvalidContent, RequestTimeOut, IncompleteBody.
         """
         return await document(self.request)
+
+    async def cos_document(self, root: str, most: int = MAX_BODY_BYTES) -> Part:
+        """The body of a COS call that takes XML with that root element.
+
+        Raises:
+            ServiceError: MissingContentLength, EntityTooLarge when it has more than ``most`` bytes, BadDigest,
+                InvalidDigest, MissingRequestBodyError, MalformedXML, RequestTimeOut, IncompleteBody.
+        """
+        return read_cos(await cos_body(self.request, most), root, most)
 
 
 Handler = Callable[[Call], Awaitable[Response]]

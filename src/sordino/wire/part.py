@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sordino.domain.name import is_name
-from sordino.errors import INVALID_ARGUMENT, INVALID_CONTENT, NOT_IMPLEMENTED
+from sordino.errors import (
+    INVALID_ARGUMENT,
+    INVALID_CONTENT,
+    MALFORMED_XML,
+    MISSING_CONTENT,
+    MISSING_REQUEST_BODY,
+    NOT_IMPLEMENTED,
+    ServiceError,
+)
 from sordino.wire import xml
 from sordino.wire.words import quote
 
@@ -97,6 +105,23 @@ class Part:
         if value is None:
             raise INVALID_ARGUMENT(f"{self.path}.{name} is missing or empty; {hint}.")
         return value
+
+
+def read_cos(body: bytes, root: str, most: int = MAX_BODY_BYTES) -> Part:
+    """The root of a COS call's body, whose name is ``root``.
+
+    Raises:
+        ServiceError: ``MissingRequestBodyError`` without a body, ``MalformedXML`` for what is no XML of that root or
+            has more than ``most`` bytes.
+    """
+    try:
+        element = xml.parse(body, max_bytes=most, max_depth=MAX_BODY_DEPTH)
+    except ServiceError as refusal:
+        kind = MISSING_REQUEST_BODY if refusal.code == MISSING_CONTENT.code else MALFORMED_XML
+        raise kind(refusal.message) from None
+    if element.name != root:
+        raise MALFORMED_XML(f"The body's root element is {quote(element.name)}; use {root}.")
+    return Part(element, root)
 
 
 def read_request(body: bytes) -> Part:
