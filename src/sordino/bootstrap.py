@@ -43,7 +43,7 @@ from sordino.messages.arrivals import Arrivals
 from sordino.messages.queues import MessageQueues
 from sordino.messages.topics import MessageTopics
 from sordino.settings import Settings
-from sordino.storage.accounts import ensure_root
+from sordino.storage.accounts import Accounts, ensure_root
 from sordino.storage.bindings import Bindings
 from sordino.storage.buckets import BucketStore
 from sordino.storage.objects import ObjectStore
@@ -154,6 +154,17 @@ async def open_queues(settings: Settings) -> AsyncIterator[Queues]:
             max_queues=settings.max_queues,
             poke=lambda: None,
         )
+
+
+@asynccontextmanager
+async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
+    """The operator's use cases of accounts alone, beside a service that runs.
+
+    Raises:
+        NoDatabaseError: its database does not answer, or is another version's.
+    """
+    async with _open_running(settings) as database:
+        yield Accounts(database=database)
 
 
 @asynccontextmanager

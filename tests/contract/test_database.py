@@ -308,6 +308,17 @@ class TestIdentities:
 
         assert sorted(await asyncio.gather(*map(add, range(3)))) == [False, False, True]
 
+    async def test_accounts_and_their_weights(self, database: PostgresDatabase) -> None:
+        """Accounts come in the order of their making; one weighs 1 until it is given another weight, which stays."""
+        await execute(database, "INSERT INTO accounts (appid, uin) VALUES ('1', '2')")
+        heavy = replace(ROOT.account, weight=7)
+        async with database.transaction() as tx:
+            assert await tx.identities.accounts() == [ROOT.account, Account(appid="1", uin="2", weight=1)]
+            assert await tx.identities.weigh(ROOT.account.appid, 7) == heavy
+            assert await tx.identities.weigh("2", 7) is None
+            assert await tx.identities.accounts() == [heavy, Account(appid="1", uin="2")]
+            assert (await tx.identities.key(ROOT.secret_id)).account == heavy
+
     async def test_a_disabled_key_is_none(self, database: PostgresDatabase) -> None:
         """Only enabled keys are found."""
         await execute(database, "UPDATE access_keys SET enabled = false")
@@ -333,6 +344,8 @@ WRONG_STATES = {
     "a queue without the speech service": "DELETE FROM services",
     "a queue of no size": "UPDATE queues SET max_size = 0",
     "a queue that runs nothing": "UPDATE queues SET max_concurrent = 0",
+    "a queue without weight": "UPDATE queues SET weight = 0",
+    "an account that is too heavy": "UPDATE accounts SET weight = 101",
     "a service that is none": f"INSERT INTO services VALUES ('{BUCKET}', 'video', now(), false)",
     "two templates of one name": "INSERT INTO templates SELECT 't2', bucket, name, noise_reduction, now(), now()"
     " FROM templates",

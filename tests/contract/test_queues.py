@@ -8,7 +8,22 @@ from typing import Any
 
 import pytest
 
-from rows import BUCKET, DONE, LATER, NOW, QUEUE_ID, add_bucket, bucket, execute, found, job, queue, release, started
+from rows import (
+    BUCKET,
+    DONE,
+    LATER,
+    NOW,
+    QUEUE_ID,
+    ROOT,
+    add_bucket,
+    bucket,
+    execute,
+    found,
+    job,
+    queue,
+    release,
+    started,
+)
 from rows import waiting_for_a_lock as blocked
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
@@ -16,9 +31,11 @@ from sordino.domain.callback import CallbackEvent, CallbackFormat, CallbackType,
 from sordino.domain.job import JobState
 from sordino.domain.page import Page
 from sordino.domain.queue import MAX_LIMIT, Queue, QueueSettings, QueueState
+from sordino.domain.release import MAX_WEIGHT
 from sordino.domain.service import ServiceKind
 from sordino.errors import ServiceError
 from sordino.jobs.queues import Queues
+from sordino.storage.accounts import Accounts
 from sordino.storage.bindings import Bindings
 from sordino.wire.ids import new_queue_id
 
@@ -66,11 +83,11 @@ class TestRows:
 
     async def test_comes_back_equal(self, database: PostgresDatabase) -> None:
         """Every field survives, and what may change can be changed and nothing else."""
-        rich = queue("p2", settings=RICH, is_default=False, max_size=5, max_concurrent=MAX_LIMIT)
+        rich = queue("p2", settings=RICH, is_default=False, max_size=5, max_concurrent=MAX_LIMIT, weight=3)
         async with database.transaction() as tx:
             await tx.queues.add(rich)
             assert await tx.queues.find(BUCKET, ["p2", QUEUE_ID]) == [rich, queue()]
-            changed = replace(queue(), settings=RICH, max_size=1, max_concurrent=2, updated_at=LATER)
+            changed = replace(queue(), settings=RICH, max_size=1, max_concurrent=2, weight=MAX_WEIGHT, updated_at=LATER)
             await tx.queues.put(replace(changed, created_at=LATER, is_default=False))
             assert await tx.queues.find(BUCKET, [QUEUE_ID]) == [changed]
             await tx.queues.put(queue())
@@ -247,6 +264,23 @@ class TestLimit:
         free = await queues.limit(BUCKET, QUEUE_ID, {"max_concurrent": None})
         assert (free.max_size, free.max_concurrent) == (None, None)
         assert len(pokes) == 3
+
+    async def test_and_its_weight(self, queues: Queues) -> None:
+        """It is 1 until another is set, and stays when limits or settings are set."""
+        heavy = await queues.limit(BUCKET, None, {"weight": MAX_WEIGHT})
+        assert (heavy.weight, heavy.max_size) == (MAX_WEIGHT, None)
+        assert (await queues.limit(BUCKET, None, {"max_size": 5})).weight == MAX_WEIGHT
+        assert (await queues.update(BUCKET, QUEUE_ID, RICH)).weight == MAX_WEIGHT
+        assert (await queues.create(BUCKET, RICH)).weight == 1
+
+    @pytest.mark.parametrize("weight", [0, -1, MAX_WEIGHT + 1])
+    async def test_refuses_what_is_no_weight(self, database: PostgresDatabase, queues: Queues, weight: int) -> None:
+        """Neither a queue nor an account has it, and a weight needs an account."""
+        accounts = Accounts(database=database)
+        assert await refusal(queues.limit(BUCKET, None, {"weight": weight})) == (400, "InvalidArgument")
+        assert await refusal(accounts.weigh(ROOT.account.appid, weight)) == (400, "InvalidArgument")
+        assert await refusal(accounts.weigh("7", 1)) == (400, "InvalidArgument")
+        assert [account.weight for account in await accounts.every()] == [1]
 
     @pytest.mark.parametrize("most", [0, -1, MAX_LIMIT + 1])
     async def test_refuses_what_is_no_limit(self, queues: Queues, most: int) -> None:

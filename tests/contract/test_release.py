@@ -24,11 +24,12 @@ from sordino.adapters.worker import EngineWorker
 from sordino.domain.job import Job, JobState
 from sordino.domain.ports import Database, DatabaseUnavailableError
 from sordino.domain.queue import QueueSettings, QueueState
-from sordino.domain.release import depth, shares
+from sordino.domain.release import MAX_WEIGHT, depth, shares
 from sordino.jobs.losses import Losses
 from sordino.jobs.manage import ManageJobs
 from sordino.jobs.queues import Queues
 from sordino.jobs.release import Releaser
+from sordino.storage.accounts import Accounts
 
 OTHER_BUCKET = "other-1250000001"
 TASKS = "SELECT args ->> 'job_id' AS job_id, args -> 'release' AS release FROM procrastinate_jobs ORDER BY id"
@@ -210,8 +211,39 @@ async def test_a_backlog_delays_nobody_else(database: PostgresDatabase) -> None:
     assert "late" in await tasks(database)
 
 
-async def test_the_queues_that_are_looked_at_are_enough(database: PostgresDatabase) -> None:
-    """Whatever the room, the queues that the database tells lead to the same shares as all queues do."""
+async def test_accounts_of_different_weights(database: PostgresDatabase) -> None:
+    """Two accounts that weigh 1 and 3 have one and three of four slots' jobs, and change with their weights."""
+    await add_slots(database, 4)
+    await add_other_account(database)
+    await add_jobs(database, *(f"a{number}" for number in range(20)))
+    await add_jobs(database, *(f"b{number}" for number in range(20)), bucket=OTHER_BUCKET, queue_id="other")
+    await Accounts(database=database).weigh("1250000001", 3)
+    async with database.transaction() as tx:
+        load, waiting = await tx.releases.turn(60, 4, 1000)
+        assert load.slots == 4
+        assert shares(4, waiting) == {QUEUE_ID: 1, "other": 3}
+        await tx.releases.release(shares(4, waiting))
+    await Accounts(database=database).weigh("1250000000", 3)
+    async with database.transaction() as tx:
+        _, waiting = await tx.releases.turn(60, 4, 1000)
+        assert shares(2, waiting) == {QUEUE_ID: 2}
+
+
+async def test_queues_of_different_weights(database: PostgresDatabase) -> None:
+    """The queues of one account share what it gets by their weights."""
+    await add_slots(database, 5)
+    async with database.transaction() as tx:
+        await tx.queues.add(queue("q2", is_default=False))
+    await queues(database).limit(BUCKET, "q2", {"weight": 3})
+    await add_jobs(database, *(f"a{number}" for number in range(20)))
+    await add_jobs(database, *(f"b{number}" for number in range(20)), queue_id="q2")
+    assert await releaser(database)() == depth(5) == 8
+    assert Counter(job_id[0] for job_id in await tasks(database)) == {"a": 2, "b": 6}
+
+
+@pytest.mark.parametrize("heaviest", [1, 4, MAX_WEIGHT])
+async def test_the_queues_that_are_looked_at_are_enough(database: PostgresDatabase, heaviest: int) -> None:
+    """Whatever room and weights, the queues that the database tells lead to the same shares as all queues do."""
     chance = random.Random(7)
     await add_slots(database, 10)
     for number in range(12):
@@ -222,6 +254,8 @@ async def test_the_queues_that_are_looked_at_are_enough(database: PostgresDataba
         name, queue_id = f"b{number}-{appid}", f"q{number}"
         async with database.transaction() as tx:
             await add_bucket(tx, name, queue_id)
+        await queues(database).limit(name, queue_id, {"weight": chance.randint(1, heaviest)})
+        await Accounts(database=database).weigh(str(appid), chance.randint(1, heaviest))
         job_ids = [f"{queue_id}j{count}" for count in range(chance.randrange(9))]
         for job_id in job_ids:
             created = NOW + timedelta(seconds=chance.randrange(5))

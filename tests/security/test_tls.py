@@ -407,6 +407,26 @@ def test_queue_limits_on_the_running_service(secure: Server, bucket: str) -> Non
     assert admin(secure.data, "queue", "limit", bucket, "--max-size", "default").returncode == 0
 
 
+def test_weights_on_the_running_service(secure: Server, bucket: str) -> None:
+    """Accounts and queues are listed with their weights, which the commands set; an unknown account is refused."""
+
+    def told(*arguments: str) -> list[dict[str, object]]:
+        result = admin(secure.data, *arguments, "--json")
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    appid = secure.root_key.appid
+    assert [(row["appid"], row["weight"]) for row in told("account", "list")] == [(appid, 1)]
+    assert told("account", "weight", appid, "5")[0]["weight"] == 5
+    assert "5" in admin(secure.data, "account", "list").stdout.split()
+    refused = admin(secure.data, "account", "weight", "7", "5")
+    assert refused.returncode == 1
+    assert "There is no account 7." in refused.stderr
+    assert admin(secure.data, "queue", "limit", bucket, "--weight", "3").returncode == 0
+    assert [(row["weight"], row["max_size_is_own"]) for row in told("queue", "show", bucket)] == [(3, False)]
+    assert told("account", "weight", appid, "1")[0]["weight"] == 1
+
+
 def test_limits_hold(secure: Server, recording: bytes) -> None:
     """A queue takes as many waiting jobs as the command allows, and refuses the next until it allows more."""
     client, bucket = secure.client(), f"limits-{secure.root_key.appid}"

@@ -74,6 +74,21 @@ def test_queue_without_a_service(tmp_path, command):
         assert part in result.stderr
 
 
+@pytest.mark.parametrize("command", [("list",), ("weight", "1250000000", "3")])
+def test_account_without_a_service(tmp_path, command):
+    """The same holds for accounts."""
+    result = admin("account", *command, "--data", tmp_path)
+    assert result.exit_code == 1
+    assert "sordino serve" in result.stderr
+
+
+@pytest.mark.parametrize("weight", ["0", "101", "1.5", "heavy"])
+def test_weights_that_are_none(tmp_path, weight):
+    """A weight is a whole number from 1 to 100, of accounts and of queues."""
+    for command in (("account", "weight", "1250000000"), ("queue", "limit", "music-1250000000", "--weight")):
+        assert admin(*command, weight, "--data", tmp_path).exit_code == 2
+
+
 @pytest.mark.parametrize("command", ["show", "cancel"])
 def test_job_without_a_service(tmp_path, command):
     """The same holds for jobs."""

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 import typer
 
 from sordino.cli.start import fail, read_settings
+from sordino.domain.release import MAX_WEIGHT
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from sordino.adapters.certificates import Names
     from sordino.adapters.tls_directory import Made
+    from sordino.domain.identity import Account
     from sordino.domain.job import Job
     from sordino.domain.queue import NewLimits, Queue
     from sordino.jobs.operate import OperateJobs
     from sordino.jobs.queues import Queues
     from sordino.settings import Settings
+    from sordino.storage.accounts import Accounts
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -28,8 +31,10 @@ DEFAULT_DAYS = 730
 MAX_DAYS = 825
 """Apple's systems take no certificate that lasts longer."""
 
-app = typer.Typer(help="Administer a service: its certificate, its queues, its jobs.", no_args_is_help=True)
-queue_app = typer.Typer(help="Limits of queues. The service must be running.", no_args_is_help=True)
+app = typer.Typer(help="Administer a service: its certificate, accounts, queues and jobs.", no_args_is_help=True)
+account_app = typer.Typer(help="Weights of accounts. The service must be running.", no_args_is_help=True)
+app.add_typer(account_app, name="account")
+queue_app = typer.Typer(help="Limits and weights of queues. The service must be running.", no_args_is_help=True)
 app.add_typer(queue_app, name="queue")
 job_app = typer.Typer(help="Jobs, whosever they are. The service must be running.", no_args_is_help=True)
 app.add_typer(job_app, name="job")
@@ -38,12 +43,13 @@ Data = Annotated[Path | None, typer.Option("--data", help="The service's data di
 BucketName = Annotated[str, typer.Argument(help="Full name of the bucket, `<name>-<APPID>`.", metavar="BUCKET")]
 JobId = Annotated[str, typer.Argument(help="Id of the job.", metavar="JOB_ID")]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
+JsonArray = Annotated[bool, typer.Option("--json", help="Print a JSON array.")]
 Limit = Annotated[str | None, typer.Option(help=f"A number from 1, or `{DEFAULT}`: the server's setting.")]
 
 
 @app.callback()
 def _group() -> None:
-    """Administer a service: its certificate, its queues, its jobs."""
+    """Administer a service: its certificate, accounts, queues and jobs."""
 
 
 @app.command()
@@ -127,13 +133,38 @@ vouch for the names above, and names below them, alone.
   curl        --cacert {CA}"""
 
 
-@queue_app.command("show")
-def show_queues(
-    bucket: BucketName,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
+@account_app.command("list")
+def list_accounts(as_json: JsonArray = False, data: Data = None) -> None:
+    """List the accounts with their weights."""
+    _show_accounts(_run_accounts(read_settings(data=data), lambda accounts: accounts.every()), as_json=as_json)
+
+
+@account_app.command("weight")
+def weigh_account(
+    appid: Annotated[str, typer.Argument(help="APPID of the account: what its buckets' names end with.")],
+    weight: Annotated[int, typer.Argument(min=1, max=MAX_WEIGHT, help="What it shall weigh.", metavar="WEIGHT")],
+    as_json: JsonArray = False,
     data: Data = None,
 ) -> None:
-    """List the queues of a bucket with their limits."""
+    """Set what share of the workers an account has beside others that have jobs waiting: of 3 and 1, three in four.
+
+    It holds within seconds. Accounts weigh 1 unless they are given another weight.
+    """
+    changed = _run_accounts(read_settings(data=data), lambda accounts: accounts.weigh(appid, weight))
+    _show_accounts([changed], as_json=as_json)
+
+
+def _show_accounts(accounts: "Sequence[Account]", *, as_json: bool) -> None:
+    rows = [{"appid": account.appid, "uin": account.uin, "weight": account.weight} for account in accounts]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        _print(("account", "root user", "weight"), [tuple(map(str, row.values())) for row in rows])
+
+
+@queue_app.command("show")
+def show_queues(bucket: BucketName, as_json: JsonArray = False, data: Data = None) -> None:
+    """List the queues of a bucket with their limits and weights."""
     settings = read_settings(data=data)
     queues = _run(settings, lambda found: _all(found, bucket))
     if not queues:
@@ -142,7 +173,7 @@ def show_queues(
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     else:
-        _print(rows)
+        _print_queues(rows)
 
 
 @queue_app.command("limit")
@@ -151,19 +182,30 @@ def limit_queue(
     queue: Annotated[str | None, typer.Option(help="Id of the queue; by default the bucket's default queue.")] = None,
     max_size: Limit = None,
     max_concurrent: Limit = None,
+    weight: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_WEIGHT, help="Its share of the workers beside other queues of its account."),
+    ] = None,
     data: Data = None,
 ) -> None:
-    """Set how many jobs of a queue may wait and run at a time; what is not given stays.
+    """Set how many jobs of a queue may wait and run at a time, and what it weighs; what is not given stays.
 
     It holds within seconds. Jobs that wait or run already stay.
     """
-    if max_size is None and max_concurrent is None:
-        raise typer.BadParameter("give --max-size, --max-concurrent or both")
-    given = {"max_size": max_size, "max_concurrent": max_concurrent}
-    limits = cast("NewLimits", {name: _number(name, text) for name, text in given.items() if text is not None})
+    limits = _limits(max_size, max_concurrent, weight)
     settings = read_settings(data=data)
     changed = _run(settings, lambda queues: queues.limit(bucket, queue, limits))
-    _print([_row(settings, changed)])
+    _print_queues([_row(settings, changed)])
+
+
+def _limits(max_size: str | None, max_concurrent: str | None, weight: int | None) -> "NewLimits":
+    texts = {"max_size": max_size, "max_concurrent": max_concurrent}
+    limits = {name: _number(name, text) for name, text in texts.items() if text is not None}
+    if weight is not None:
+        limits["weight"] = weight
+    if not limits:
+        raise typer.BadParameter("give --max-size, --max-concurrent or --weight, or several of them")
+    return cast("NewLimits", limits)
 
 
 @job_app.command("show")
@@ -229,6 +271,13 @@ def _run(settings: "Settings", use: "Callable[[Queues], Awaitable[T]]") -> T:
     from sordino.bootstrap import open_queues
 
     return _run_with(lambda: open_queues(_with_database(settings)), use)
+
+
+def _run_accounts(settings: "Settings", use: "Callable[[Accounts], Awaitable[T]]") -> T:
+    """Do something with its accounts."""
+    from sordino.bootstrap import open_accounts
+
+    return _run_with(lambda: open_accounts(_with_database(settings)), use)
 
 
 def _run_jobs(settings: "Settings", use: "Callable[[OperateJobs], Awaitable[T]]") -> T:
@@ -302,18 +351,27 @@ def _row(settings: "Settings", queue: "Queue") -> dict[str, Any]:
         "max_size_is_own": queue.max_size is not None,
         "max_concurrent": queue.max_concurrent or settings.queue_max_concurrent,
         "max_concurrent_is_own": queue.max_concurrent is not None,
+        "weight": queue.weight,
     }
 
 
-def _print(rows: "Sequence[dict[str, Any]]") -> None:
+def _print_queues(rows: "Sequence[dict[str, Any]]") -> None:
+    _print(("queue", "name", "state", "most waiting", "most running", "weight"), [_cells(row) for row in rows])
+
+
+def _cells(row: dict[str, Any]) -> Sequence[str]:
+    name = f"{row['name']} (default)" if row["is_default"] else row["name"]
+    limits = (_shown(row, "max_size"), _shown(row, "max_concurrent"))
+    return (row["queue_id"], name, row["state"], *limits, str(row["weight"]))
+
+
+def _print(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("queue", "name", "state", "most waiting", "most running", box=None)
-    for row in rows:
-        name = f"{row['name']} (default)" if row["is_default"] else row["name"]
-        cells = (row["queue_id"], name, row["state"], _shown(row, "max_size"), _shown(row, "max_concurrent"))
+    table = Table(*headings, box=None)
+    for cells in rows:
         table.add_row(*map(Text, cells))
     console = Console()
     # Not a terminal but a file or pipe: nobody is there whose lines would break.

@@ -5,10 +5,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A tenant: ``appid`` ends its bucket names, ``uin`` is the number of its root user."""
+    """A tenant.
+
+    Attributes:
+        appid: ends its bucket names.
+        uin: number of its root user.
+        weight: its share of the workers beside other accounts, 1 to ``release.MAX_WEIGHT``.
+    """
 
     appid: str
     uin: str
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

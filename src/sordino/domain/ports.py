@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 from sordino.domain.bucket import Bucket, Listing, Piece, StoredObject
 from sordino.domain.callback import CallbackTarget
 from sordino.domain.delivery import Callback, Delivery, DeliveryState, DueDelivery, LoggedDelivery, Receipt
-from sordino.domain.identity import AccessKey
+from sordino.domain.identity import AccessKey, Account
 from sordino.domain.job import Job, JobCursor, JobFilter, LostAttempt, MediaInfo, NoiseReduction, Order, Outcome
 from sordino.domain.message import Found, Message, MessageQueue, QueueCounts, Search, Subscription, Topic
 from sordino.domain.message import Receipt as MessageReceipt
@@ -44,6 +44,14 @@ class Identities(Protocol):
 
     async def add_root(self, key: AccessKey) -> bool:
         """Create the first account with ``key``; False (and nothing written) when an account exists already."""
+        ...
+
+    async def accounts(self) -> Sequence[Account]:
+        """Every account, the first one first."""
+        ...
+
+    async def weigh(self, appid: str, weight: int) -> Account | None:
+        """Set what an account weighs; the account, or None when there is none."""
         ...
 
 
@@ -132,7 +140,7 @@ class Queues(Protocol):
         ...
 
     async def put(self, queue: Queue) -> None:
-        """Write what may change of a queue that exists: its settings, limits and time of update."""
+        """Write what may change of a queue that exists: its settings, limits, weight and time of update."""
         ...
 
     async def remove(self, bucket: str, queue_id: str) -> None:

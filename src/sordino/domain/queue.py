@@ -31,10 +31,11 @@ class QueueSettings:
 
 
 class NewLimits(TypedDict, total=False):
-    """Limits of a queue to set; None: the server's setting."""
+    """Limits of a queue to set, and its weight; None: the server's setting."""
 
     max_size: int | None
     max_concurrent: int | None
+    weight: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class Queue:
             is open.
         max_size: most jobs that may wait, 1 to ``MAX_LIMIT``; None: the server's setting.
         max_concurrent: most jobs that may run at a time, 1 to ``MAX_LIMIT``; None: the server's setting.
+        weight: its share of the workers beside other queues of its account, 1 to ``release.MAX_WEIGHT``.
     """
 
     queue_id: str
@@ -56,3 +58,4 @@ class Queue:
     is_default: bool = True
     max_size: int | None = None
     max_concurrent: int | None = None
+    weight: int = 1

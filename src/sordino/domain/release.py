@@ -9,11 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import heapify, heappop, heapreplace
-from math import ceil
+from math import ceil, lcm
 from typing import Final, TypeAlias
 
 RESERVE: Final = 1.5
 """Jobs in the engine for each one that can run."""
+
+MAX_WEIGHT: Final = 100
+"""What an account or a queue may weigh at most; at least, and unless somebody says otherwise, it is 1."""
+
+WHOLE: Final = lcm(*range(1, MAX_WEIGHT + 1))
+"""Every weight divides it."""
+
+
+def load(held: int, weight: int) -> int:
+    """Jobs in proportion to a weight, in parts of ``WHOLE``: an exact fraction, and quicker to compare than one."""
+    return held * (WHOLE // weight)
 
 
 def depth(slots: int) -> int:
@@ -49,7 +60,9 @@ class Candidate:
 
     Attributes:
         account: whose it is.
+        account_weight: what the account weighs beside others.
         held_by_account: jobs of the account that the engine has, those of all its queues.
+        weight: what this queue weighs beside others of its account.
         held: jobs of this queue that the engine has.
         available: how many it can give, at least 1: they wait, and its limit allows them.
         head_at: when the job that is next in it was created.
@@ -57,7 +70,9 @@ class Candidate:
 
     account: str
     queue_id: str
+    account_weight: int
     held_by_account: int
+    weight: int
     held: int
     available: int
     head_at: datetime
@@ -69,8 +84,8 @@ _Place: TypeAlias = tuple[int, datetime, str]
 def shares(room: int, candidates: Sequence[Candidate]) -> Mapping[str, int]:
     """How many jobs each queue gives, by its id: ``room`` in all, or everything available.
 
-    Next comes the account, then its queue, of which the engine has the least; of several the one whose head is older.
-    The order of ``candidates`` does not matter.
+    Next comes the account, then its queue, of which the engine has the least in proportion to its weight; of several
+    the one whose head is older. The order of ``candidates`` does not matter.
     """
     accounts = [_Account(queues) for queues in _by_account(candidates)]
     heap = [(account.place, account) for account in accounts]
@@ -93,12 +108,18 @@ def _by_account(candidates: Sequence[Candidate]) -> Sequence[Sequence[Candidate]
     return list(grouped.values())
 
 
+def _place(queue: Candidate) -> _Place:
+    return load(queue.held, queue.weight), queue.head_at, queue.queue_id
+
+
 class _Account:
     """The queues of one account, the next one first."""
 
     def __init__(self, queues: Sequence[Candidate]) -> None:
-        self._held = queues[0].held_by_account
-        self._queues = [((queue.held, queue.head_at, queue.queue_id), queue.available) for queue in queues]
+        first = queues[0]
+        self._load = load(first.held_by_account, first.account_weight)
+        self._job = load(1, first.account_weight)
+        self._queues = [(_place(queue), load(1, queue.weight), queue.available) for queue in queues]
         heapify(self._queues)
 
     @property
@@ -108,15 +129,15 @@ class _Account:
     @property
     def place(self) -> _Place:
         """Where it stands among the accounts; no two have the same, as no two queues have the same id."""
-        (_, head_at, queue_id), _ = self._queues[0]
-        return self._held, head_at, queue_id
+        _, head_at, queue_id = self._queues[0][0]
+        return self._load, head_at, queue_id
 
     def give(self) -> str:
         """Take one job; of which queue."""
-        (held, head_at, queue_id), available = self._queues[0]
+        (carried, head_at, queue_id), job, available = self._queues[0]
         if available > 1:
-            heapreplace(self._queues, ((held + 1, head_at, queue_id), available - 1))
+            heapreplace(self._queues, ((carried + job, head_at, queue_id), job, available - 1))
         else:
             heappop(self._queues)
-        self._held += 1
+        self._load += self._job
         return queue_id

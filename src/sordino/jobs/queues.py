@@ -9,6 +9,7 @@ from sordino.domain.page import Page, Paged
 from sordino.domain.ports import Clock, Database, Transaction
 from sordino.domain.queue import MAX_LIMIT, NewLimits, Queue, QueueSettings, QueueState
 from sordino.domain.service import ServiceKind
+from sordino.storage.accounts import check_weight
 from sordino.storage.bindings import speech_not_open
 
 
@@ -91,14 +92,16 @@ class Queues:
             await tx.queues.remove(bucket, queue_id)
 
     async def limit(self, bucket: str, queue_id: str | None, limits: NewLimits) -> Queue:
-        """Set limits of a queue, or of the default one; those that are not given stay.
+        """Set limits and weight of a queue, or of the default one; what is not given stays.
 
         Raises:
-            ServiceError: QueueNotFound, or InvalidArgument for a limit that is not 1 to ``MAX_LIMIT``.
+            ServiceError: QueueNotFound, or InvalidArgument for a limit that is not 1 to ``MAX_LIMIT``, or a weight that
+                is not 1 to ``MAX_WEIGHT``.
         """
         for most in (limits.get("max_size"), limits.get("max_concurrent")):
             if most is not None and not 1 <= most <= MAX_LIMIT:
                 raise errors.INVALID_ARGUMENT(f"A limit of a queue is {most}; use 1 to {MAX_LIMIT}.")
+        check_weight(limits.get("weight", 1))
         async with self.database.transaction() as tx:
             queue = await _locked(tx, bucket, queue_id)
             changed = replace(queue, updated_at=self.clock.now(), **limits)

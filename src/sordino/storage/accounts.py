@@ -1,11 +1,14 @@
-"""Accounts: the root account that a new installation begins with."""
+"""Accounts: the root account that a new installation begins with, and what accounts weigh beside each other."""
 
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from sordino import errors
 from sordino.domain.identity import AccessKey, Account
 from sordino.domain.ports import Database
+from sordino.domain.release import MAX_WEIGHT
 
 _ALPHABET = string.ascii_letters + string.digits
 
@@ -30,6 +33,41 @@ async def ensure_root(database: Database, keep: Callable[[AccessKey], None]) -> 
             return None
         keep(key)
     return key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """What the operator of a service does with accounts."""
+
+    database: Database
+
+    async def every(self) -> Sequence[Account]:
+        """All of them, the first one first."""
+        async with self.database.reading() as tx:
+            return await tx.identities.accounts()
+
+    async def weigh(self, appid: str, weight: int) -> Account:
+        """Set what share of the workers an account has beside others; the account as it then is.
+
+        Raises:
+            ServiceError: InvalidArgument: there is no such account, or the weight is not 1 to ``MAX_WEIGHT``.
+        """
+        check_weight(weight)
+        async with self.database.transaction() as tx:
+            account = await tx.identities.weigh(appid, weight)
+        if account is None:
+            raise errors.INVALID_ARGUMENT(f"There is no account {appid}.")
+        return account
+
+
+def check_weight(weight: int) -> None:
+    """Refuse a weight that an account or a queue cannot have.
+
+    Raises:
+        ServiceError: InvalidArgument.
+    """
+    if not 1 <= weight <= MAX_WEIGHT:
+        raise errors.INVALID_ARGUMENT(f"A weight is {weight}; use 1 to {MAX_WEIGHT}.")
 
 
 def _random(length: int) -> str:

@@ -3,6 +3,7 @@
 Here as in the other repositories the SQL stands above the functions that read its columns: both change together.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,12 +13,12 @@ from sordino.adapters.postgres.session import Connection
 from sordino.domain.identity import AccessKey, Account
 
 _KEY: Final = """
-SELECT secret_id, secret_key, appid, uin
+SELECT secret_id, secret_key, appid, uin, weight
   FROM access_keys JOIN accounts USING (appid)
  WHERE secret_id = %(secret_id)s AND enabled
 """
 _ROOT: Final = """
-SELECT secret_id, secret_key, appid, uin
+SELECT secret_id, secret_key, appid, uin, weight
   FROM access_keys JOIN accounts USING (appid)
  WHERE enabled
  ORDER BY accounts.number, access_keys.number
@@ -31,6 +32,8 @@ INSERT INTO accounts (appid, uin) SELECT %(appid)s, %(uin)s WHERE NOT EXISTS (SE
 _ADD_KEY: Final = """
 INSERT INTO access_keys (secret_id, secret_key, appid) VALUES (%(secret_id)s, %(secret_key)s, %(appid)s)
 """
+_ACCOUNTS: Final = "SELECT appid, uin, weight FROM accounts ORDER BY number"
+_WEIGH: Final = "UPDATE accounts SET weight = %(weight)s WHERE appid = %(appid)s RETURNING appid, uin, weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,20 @@ class PostgresIdentities:
         )
         return True
 
+    async def accounts(self) -> Sequence[Account]:
+        """Every account, the first one first."""
+        return [_account(row) for row in await (await self.connection.execute(_ACCOUNTS)).fetchall()]
+
+    async def weigh(self, appid: str, weight: int) -> Account | None:
+        """Set what an account weighs; the account, or None when there is none."""
+        changed = await self.connection.execute(_WEIGH, {"appid": appid, "weight": weight})
+        row = await changed.fetchone()
+        return _account(row) if row else None
+
 
 def _access_key(row: DictRow) -> AccessKey:
-    return AccessKey(
-        secret_id=row["secret_id"],
-        secret_key=row["secret_key"],
-        account=Account(appid=row["appid"], uin=row["uin"]),
-    )
+    return AccessKey(secret_id=row["secret_id"], secret_key=row["secret_key"], account=_account(row))
+
+
+def _account(row: DictRow) -> Account:
+    return Account(appid=row["appid"], uin=row["uin"], weight=row["weight"])

@@ -19,7 +19,8 @@ from sordino.domain.queue import Queue, QueueSettings, QueueState
 from sordino.errors import NO_SUCH_BUCKET
 
 _COLUMNS: Final = """
-queue_id, bucket, name, state, notify, created_at, updated_at, is_default, max_size, max_concurrent
+queue_id, bucket, name, state, notify, created_at, updated_at, is_default, max_size, max_concurrent,
+weight
 """
 _GATE: Final = "hashtextextended('sordino queues of ' || current_schema() || ' ' || %(bucket)s, 0)"
 _ALONE: Final = f"SELECT pg_advisory_xact_lock({_GATE})"
@@ -30,7 +31,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('sordino queue ' || current_schema
 _ADD: Final = f"""
 INSERT INTO queues ({_COLUMNS})
 VALUES (%(queue_id)s, %(bucket)s, %(name)s, %(state)s, %(notify)s, %(created_at)s, %(updated_at)s, %(is_default)s,
-        %(max_size)s, %(max_concurrent)s)
+        %(max_size)s, %(max_concurrent)s, %(weight)s)
 """  # noqa: S608 - the only text put in is ours
 _COUNT: Final = "SELECT count(*) AS queues FROM queues WHERE bucket = %(bucket)s"
 _ONE: Final = (
@@ -67,7 +68,7 @@ SELECT {_COLUMNS}
 _PUT: Final = """
 UPDATE queues
    SET name = %(name)s, state = %(state)s, notify = %(notify)s, updated_at = %(updated_at)s, max_size = %(max_size)s,
-       max_concurrent = %(max_concurrent)s
+       max_concurrent = %(max_concurrent)s, weight = %(weight)s
  WHERE queue_id = %(queue_id)s
 """
 _REMOVE: Final = "DELETE FROM queues WHERE bucket = %(bucket)s AND queue_id = %(queue_id)s"
@@ -126,7 +127,7 @@ class PostgresQueues:
         return Paged(items=tuple(map(_queue, rows)), total=total["total"] if total else 0, page=page)
 
     async def put(self, queue: Queue) -> None:
-        """Write what may change of a queue that exists: its settings, limits and time of update."""
+        """Write what may change of a queue that exists: its settings, limits, weight and time of update."""
         await self.connection.execute(_PUT, _row(queue))
 
     async def remove(self, bucket: str, queue_id: str) -> None:
@@ -154,6 +155,7 @@ def _row(queue: Queue) -> dict[str, Any]:
         "is_default": queue.is_default,
         "max_size": queue.max_size,
         "max_concurrent": queue.max_concurrent,
+        "weight": queue.weight,
     }
 
 
@@ -167,4 +169,5 @@ def _queue(row: DictRow) -> Queue:
         is_default=row["is_default"],
         max_size=row["max_size"],
         max_concurrent=row["max_concurrent"],
+        weight=row["weight"],
     )

@@ -9,7 +9,7 @@ from psycopg.rows import DictRow
 
 from sordino.adapters.postgres.session import Connection
 from sordino.domain.ports import ReleasedJob
-from sordino.domain.release import Candidate, EngineLoad
+from sordino.domain.release import WHOLE, Candidate, EngineLoad
 
 # The words of the conditions are those of the indexes jobs_waiting and jobs_released. Which jobs wait for their next
 # try the engine knows: their tasks are due later. NOT IN, as it is hashed: the tasks are read once. Here and below an
@@ -38,7 +38,8 @@ SELECT set_config('idle_in_transaction_session_timeout', '5s', true), set_config
        pg_advisory_xact_lock(hashtextextended('sordino releases of ' || current_schema(), 0))
 """
 # `heads` hops over the index from the head of one queue to that of the next, whatever lies between. As many
-# accounts as jobs, and as many queues of each, are enough: whatever comes after so many others is not reached.
+# accounts as jobs, and as many queues of each, are enough: whatever comes after so many others is not reached. They
+# stand in the order of `domain.release.shares`.
 _CANDIDATES: Final = """
 WITH RECURSIVE heads AS (
     (SELECT queue_id, created_at
@@ -60,31 +61,34 @@ engine AS MATERIALIZED (
       FROM jobs
      WHERE released AND state IN ('Submitted', 'Running')
      GROUP BY queue_id, bucket),
-accounts AS MATERIALIZED (
+busy AS MATERIALIZED (
     SELECT appid, sum(held)::bigint AS held
       FROM engine JOIN buckets ON buckets.name = engine.bucket
      GROUP BY appid),
 ready AS (
-    SELECT appid AS account, queue_id, coalesce(accounts.held, 0) AS held_by_account, coalesce(engine.held, 0) AS held,
-           heads.created_at AS head_at,
+    SELECT appid AS account, queue_id, accounts.weight AS account_weight, coalesce(busy.held, 0) AS held_by_account,
+           queues.weight, coalesce(engine.held, 0) AS held, heads.created_at AS head_at,
            least(%(most)s, coalesce(max_concurrent, %(max_concurrent)s) - coalesce(engine.held, 0)) AS allowed
       FROM heads
       JOIN queues USING (queue_id)
       JOIN buckets ON buckets.name = queues.bucket
+      JOIN accounts USING (appid)
       LEFT JOIN engine USING (queue_id)
-      LEFT JOIN accounts USING (appid)
+      LEFT JOIN busy USING (appid)
      WHERE queues.state = 'Active'),
 placed AS (
     SELECT *, row_number() OVER own AS place, first_value(head_at) OVER own AS first_at,
            first_value(queue_id) OVER own AS first_id
       FROM ready
      WHERE allowed > 0
-    WINDOW own AS (PARTITION BY account ORDER BY held, head_at, queue_id COLLATE "C")),
+    WINDOW own AS (PARTITION BY account
+                   ORDER BY held * div(%(whole)s::numeric, weight), head_at, queue_id COLLATE "C")),
 ranked AS (
-    SELECT *, dense_rank() OVER (ORDER BY held_by_account, first_at, first_id COLLATE "C") AS account_place
+    SELECT *, dense_rank() OVER (ORDER BY held_by_account * div(%(whole)s::numeric, account_weight), first_at,
+                                          first_id COLLATE "C") AS account_place
       FROM placed
      WHERE place <= %(most)s)
-SELECT account, queue_id, held_by_account, held, head_at,
+SELECT account, queue_id, account_weight, held_by_account, weight, held, head_at,
        (SELECT count(*)
           FROM (SELECT
                   FROM jobs
@@ -134,7 +138,8 @@ class PostgresReleases:
         async with self.connection.pipeline():
             await self.connection.execute(_TAKE_TURN)
             load = await self.connection.execute(_LOAD, {"silence": silence})
-            found = await self.connection.execute(_CANDIDATES, {"most": most, "max_concurrent": max_concurrent})
+            parameters = {"most": most, "max_concurrent": max_concurrent, "whole": WHOLE}
+            found = await self.connection.execute(_CANDIDATES, parameters)
         return await _load(load), [Candidate(**row) for row in await found.fetchall()]
 
     async def release(self, shares: Mapping[str, int]) -> Sequence[ReleasedJob]:
