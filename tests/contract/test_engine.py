@@ -17,6 +17,7 @@ from rows import NOW, execute, found, job, release
 from sordino.adapters import worker as worker_module
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
+from sordino.adapters.postgres.jobs import PostgresJobs
 from sordino.adapters.takeover import Takeover
 from sordino.adapters.tasks import MEDIA_QUEUE, run_job
 from sordino.adapters.worker import EngineWorker
@@ -313,6 +314,42 @@ async def test_takeover_from_the_dead_and_from_nobody_else(
         (MEDIA_QUEUE, "run_job", 0, {"job_id": "dead", "release": 3}),
         ("other", "other", 1, {"job_id": "gone", "more": [1]}),
     ]
+
+
+@pytest.mark.parametrize("dead", [False, True])
+async def test_takeovers_at_once(
+    app: procrastinate.App, database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch, dead: bool
+) -> None:
+    """Of two that would take over the same job at the same time one does: the job has one task afterwards."""
+    it = await released_job(database)
+    if dead:
+        await dies_with(database, it)
+    else:
+        await execute(database, "DELETE FROM procrastinate_jobs")
+    looked, go = asyncio.Event(), asyncio.Event()
+
+    def slow(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def taken(*args: object) -> object:
+            found = await take(*args)
+            if not looked.is_set():
+                looked.set()
+                await go.wait()
+            return found
+
+        return taken
+
+    owner, name = (Takeover, "_take") if dead else (PostgresJobs, "unfinished_without_task")
+    monkeypatch.setattr(owner, name, slow(getattr(owner, name)))
+    takeover = takeover_of(app, database)
+    take = takeover.from_the_dead if dead else takeover.from_nobody
+    async with asyncio.timeout(20):
+        first = asyncio.create_task(take())
+        await looked.wait()
+        assert await take() == 0
+        go.set()
+        assert await first == 1
+    assert await take() == 0
+    assert await rows(database, TASKS) == [{"job_id": "j1", "status": "todo", "worker_id": None}]
 
 
 async def test_draining_ends_after_the_task(app: procrastinate.App, empty_database: PostgresDatabase) -> None:

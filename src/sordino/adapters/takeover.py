@@ -22,6 +22,13 @@ log = structlog.get_logger(__name__)
 YOUNG: Final = timedelta(seconds=30)
 BATCH: Final = 100
 
+# Two that looked at the same time would both see that a job has no task, and each give it one. A process that is
+# stopped in its turn would keep all others from theirs: the server ends its session.
+TAKE_TURN: Final = """
+SELECT set_config('idle_in_transaction_session_timeout', '5s', true),
+       pg_try_advisory_xact_lock(hashtextextended('sordino takeovers of ' || current_schema(), 0)) AS ours
+"""
+
 # The old row is deleted and a new one deferred, so that a worker that was only asleep cannot end the new task.
 TAKE_FROM_THE_DEAD: Final = """
 DELETE FROM procrastinate_jobs task
@@ -36,7 +43,7 @@ RETURNING task.task_name, task.queue_name, task.priority, task.args
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takeover:
-    """Looks after orphaned jobs; any number of processes may do it side by side.
+    """Looks after orphaned jobs; of any number of processes that would do it at the same time, one does.
 
     Which attempt may finish a job is decided by the job's row: running one twice wastes time and breaks nothing.
 
@@ -67,10 +74,10 @@ class Takeover:
     async def from_the_dead(self) -> int:
         """Give the tasks of workers that fell silent to whoever is free; how many there were.
 
-        A job that has cost too many workers ends instead.
+        A job that has cost too many workers ends instead. Nothing is done while another process takes over.
         """
         async with self.database.transaction() as tx:
-            tasks = await self._take(tx)
+            tasks = await self._take(tx) if await _our_turn(tx) else ()
             for task in tasks:
                 if task["task_name"] != RUN_JOB or await self.losses.count(tx, *job_and_release(task["args"])):
                     await self._again(tx, task)
@@ -92,11 +99,25 @@ class Takeover:
         await deferrer.defer_async(**task["args"])
 
     async def from_nobody(self) -> int:
-        """Give released jobs without a task a new one; how many there were."""
+        """Give released jobs without a task a new one; how many there were.
+
+        Nothing is done while another process takes over.
+        """
         async with self.database.transaction() as tx:
+            if not await _our_turn(tx):
+                return 0
             jobs = await tx.jobs.unfinished_without_task(self.clock.now() - YOUNG, BATCH)
             for job in jobs:
                 await tx.tasks.run_job(job.job_id, job.release)
         if jobs:
             log.warning("found jobs without a task", jobs=[job.job_id for job in jobs])
         return len(jobs)
+
+
+async def _our_turn(tx: PostgresTransaction) -> bool:
+    """Take the turn until the transaction ends; False when another has it.
+
+    A statement of its own, so that the next one sees what the process before has committed.
+    """
+    row = await (await tx.connection.execute(TAKE_TURN)).fetchone()
+    return bool(row and row["ours"])
