@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from sordino import errors
 from sordino.api.call import Call, xml
-from sordino.api.object_headers import private_only
+from sordino.api.object_headers import bucket_acl_of
 from sordino.wire.responses import render_bucket_list, render_object_list
 
 MAX_KEYS = 1000
@@ -16,11 +16,11 @@ MAX_BUCKETS = 2000
 
 async def create_bucket(call: Call) -> Response:
     """``PUT /`` on a bucket host; the region is the host's, else the default one."""
-    private_only(call.request)
+    acl = bucket_acl_of(call.request)
     if call.address.bucket is None:
         raise errors.INVALID_HOST()
     region = call.address.region or call.services.settings.region
-    await call.services.buckets.create(call.address.bucket, region, call.key.account)
+    await call.services.buckets.create(call.address.bucket, region, call.key.account, acl)
     return Response(status_code=200)
 
 

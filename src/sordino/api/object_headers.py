@@ -3,7 +3,7 @@
 import base64
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -11,12 +11,18 @@ from email.utils import parsedate_to_datetime
 from starlette.requests import Request
 
 from sordino import errors
+from sordino.domain.acl import Acl
 from sordino.domain.bucket import MAX_METADATA_BYTES, StoredObject
 from sordino.wire.query import Query
+from sordino.wire.words import quote
 
 STORED_HEADERS = ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires")
 STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "INTELLIGENT_TIERING", "ARCHIVE", "DEEP_ARCHIVE")
 METADATA_PREFIX = "x-cos-meta-"
+OBJECT_ACLS = (Acl.DEFAULT, Acl.PRIVATE, Acl.PUBLIC_READ)
+BUCKET_ACLS = (Acl.PRIVATE, Acl.PUBLIC_READ)
+OTHER_ACLS = ("public-read-write", "authenticated-read", "bucket-owner-read", "bucket-owner-full-control")
+"""What COS knows beside them."""
 NOT_YET = (
     "x-cos-copy-source",
     "x-cos-server-side-encryption",
@@ -46,14 +52,45 @@ def refuse_repeated(request: Request) -> None:
         seen.add(name)
 
 
-def private_only(request: Request) -> None:
-    """Refuse access control lists that this version does not offer, and grants to others."""
-    acl = request.headers.get("x-cos-acl", "")
-    if acl not in ("", "private", "default"):
-        raise errors.NOT_IMPLEMENTED(f"x-cos-acl {acl!r} is not offered yet: buckets and objects are private.")
+def acl_of(request: Request) -> Acl:
+    """Who may read the object that the request makes; ``Acl.DEFAULT``, as the bucket says, if it says nothing.
+
+    Raises:
+        ServiceError: NotImplemented for lists that are not offered and for grants, InvalidArgument for no list at all.
+    """
+    return asked_acl(request, OBJECT_ACLS) or Acl.DEFAULT
+
+
+def bucket_acl_of(request: Request) -> Acl:
+    """The same of a bucket that the request makes, which is private if it says nothing.
+
+    Raises:
+        ServiceError: as ``acl_of``.
+    """
+    return asked_acl(request, BUCKET_ACLS) or Acl.PRIVATE
+
+
+def asked_acl(request: Request, legal: Sequence[Acl]) -> Acl | None:
+    """The one of ``legal`` that the header x-cos-acl names, None without one.
+
+    Raises:
+        ServiceError: as ``acl_of``.
+    """
     for name in request.headers:
-        if name.startswith("x-cos-grant-"):
-            raise errors.NOT_IMPLEMENTED(f"{name} is not offered yet: buckets and objects are private.")
+        if name.startswith("x-cos-grant-") and request.headers[name]:
+            raise errors.NOT_IMPLEMENTED(f"{name} is not offered; use x-cos-acl: {_either(legal)}.")
+    word = request.headers.get("x-cos-acl")
+    if not word:
+        return None
+    if word in OTHER_ACLS:
+        raise errors.NOT_IMPLEMENTED(f"x-cos-acl {word} is not offered; use {_either(legal)}.")
+    if word not in legal:
+        raise errors.INVALID_ARGUMENT(f"x-cos-acl is {quote(word)}; use {_either(legal)}.")
+    return Acl(word)
+
+
+def _either(acls: Sequence[Acl]) -> str:
+    return " or ".join(acls)
 
 
 def refuse_not_yet(request: Request) -> None:

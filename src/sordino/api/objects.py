@@ -21,7 +21,6 @@ DEFAULT_TYPE = "application/octet-stream"
 async def put_object(call: Call) -> Response:
     """``PUT /<key>``."""
     request = call.request
-    fields.private_only(request)
     fields.refuse_not_yet(request)
     upload = Upload(
         bucket=call.bucket().name,
@@ -30,6 +29,7 @@ async def put_object(call: Call) -> Response:
         headers=fields.stored_headers_of(request),
         metadata=fields.metadata_of(request),
         storage_class=fields.storage_class_of(request),
+        acl=fields.acl_of(request),
         md5=fields.md5_of(request),
     )
     require_length(request)

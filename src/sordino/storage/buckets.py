@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sordino import errors
+from sordino.domain.acl import Acl
 from sordino.domain.bucket import Bucket, split_bucket
 from sordino.domain.identity import Account
 from sordino.domain.ports import Clock, Database, Transaction
@@ -20,7 +21,7 @@ class BucketStore:
     new_queue_id: Callable[[], str]
     bind_on_create: bool
 
-    async def create(self, name: str, region: str, owner: Account) -> Bucket:
+    async def create(self, name: str, region: str, owner: Account, acl: Acl = Acl.PRIVATE) -> Bucket:
         """Create a bucket of ``owner``.
 
         Raises:
@@ -32,7 +33,7 @@ class BucketStore:
             raise errors.INVALID_BUCKET_NAME()
         if parts[1] != owner.appid:
             raise errors.ACCESS_DENIED(f"Your APPID is {owner.appid}: name the bucket {parts[0]}-{owner.appid}.")
-        bucket = Bucket(name=name, region=region, appid=owner.appid, created_at=self.clock.now())
+        bucket = Bucket(name=name, region=region, appid=owner.appid, created_at=self.clock.now(), acl=acl)
         async with self.database.transaction() as tx:
             if await tx.buckets.add(bucket):
                 if self.bind_on_create:
@@ -58,10 +59,11 @@ class BucketStore:
         """Delete an empty bucket.
 
         Raises:
-            ServiceError: BucketNotEmpty when it holds objects or unfinished jobs.
+            ServiceError: BucketNotEmpty when it holds objects, unfinished uploads or unfinished jobs.
         """
         async with self.database.transaction() as tx:
             if not await tx.buckets.remove(name):
                 raise errors.BUCKET_NOT_EMPTY(
-                    "The bucket still holds objects, or jobs that have not ended; delete or await them first."
+                    "The bucket still holds objects, or uploads or jobs that have not ended; "
+                    "delete, abort or await them first."
                 )
