@@ -131,6 +131,7 @@ MEDIA_BUCKET_ALREADY_BINDED = ErrorKind(
     403, "MediaBucketAlreadyBinded", "The media service is open on this bucket already."
 )
 MEDIA_BUCKET_UN_BINDED = ErrorKind(403, "MediaBucketUnBinded", "The service is not open on this bucket; open it first.")
+QUOTA_EXCEEDED = ErrorKind(403, "QuotaExceeded", "The bucket would hold more than its quota.")
 
 # Ours
 INTERNAL_ERROR = ErrorKind(500, "InternalError", "The server failed; the request id finds the cause in its log.")

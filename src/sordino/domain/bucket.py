@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sordino.domain.acl import Acl
+from sordino.domain.quota import NO_QUOTA, Quota
 
 MAX_KEY_BYTES = 850
 MAX_METADATA_BYTES = 2048
@@ -29,6 +30,8 @@ class Bucket:
     Attributes:
         acl: who may read objects that say nothing else; never ``Acl.DEFAULT``.
         mounted: whether its objects lie in a bucket of another store, under their own names.
+        quota: how much it may hold.
+        results_days: how long objects that jobs wrote are kept, days; 0: for ever, None: as the server is set.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Bucket:
     created_at: datetime
     acl: Acl = Acl.PRIVATE
     mounted: bool = False
+    quota: Quota = NO_QUOTA
+    results_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,7 @@ class StoredObject:
         headers: other stored response headers (Cache-Control, ...), canonical names.
         metadata: ``x-cos-meta-*`` without the prefix, lower-case names.
         pieces: how many blobs hold the bytes, those of the object's pieces; 0: the one of ``blob_id`` does.
+        job_id: the job that wrote it, if one did.
     """
 
     bucket: str
@@ -68,6 +74,7 @@ class StoredObject:
     storage_class: str = "STANDARD"
     acl: Acl = Acl.DEFAULT
     pieces: int = 0
+    job_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,11 @@ from sordino.domain.page import Page, Paged
 from sordino.domain.queue import Queue, QueueState
 from sordino.domain.release import Candidate, EngineLoad
 from sordino.domain.service import Binding, BindingFilter, ServiceKind
+from sordino.domain.quota import Quota, Usage
 from sordino.domain.template import Template
 
 
+from sordino.domain.upload import MultipartUpload, Part, UploadListing
 class Clock(Protocol):
     """The time of day."""
 
@@ -72,6 +74,18 @@ class Buckets(Protocol):
 
     async def remove(self, name: str) -> bool:
         """Delete the bucket with its services, queues, templates and finished jobs.
+    async def every(self) -> Sequence[Bucket]:
+        """The buckets of all accounts, by name."""
+        ...
+
+    async def limit(self, name: str, quota: Quota) -> None:
+        """Set how much a bucket may hold. What it holds already stays."""
+        ...
+
+    async def keep_results(self, name: str, days: int | None) -> None:
+        """Set how long a bucket keeps what jobs wrote, days; 0: for ever, None: as the server is set."""
+        ...
+
 
         False when it still holds objects or unfinished jobs.
         """
@@ -217,6 +231,14 @@ class Objects(Protocol):
 
     async def list(self, bucket: str, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
         """A page of keys strictly after ``marker`` in UTF-8 byte order; keys sharing prefix..delimiter fold into one.
+    async def remove_results(self, now: datetime, default_days: int, limit: int) -> int:
+        """Delete up to ``limit`` objects that jobs wrote longer ago than their buckets keep them; how many.
+
+        Buckets that say nothing keep them for ``default_days``; 0: for ever. Those that another transaction holds are
+        passed over.
+        """
+        ...
+
 
         ``limit`` (1-1000) counts objects and prefixes together; an empty ``delimiter`` folds nothing.
         """
@@ -232,6 +254,111 @@ class Objects(Protocol):
 
 class Jobs(Protocol):
     """Rows of jobs. Every change of state obeys ``domain.job.TRANSITIONS``."""
+class Usages(Protocol):
+    """What buckets hold, counted by the transactions that change it."""
+
+    async def of(self, bucket: str) -> Usage:
+        """What the bucket holds."""
+        ...
+
+    async def all(self) -> Mapping[str, Usage]:
+        """What each bucket holds that holds anything."""
+        ...
+
+    async def counted(self, bucket: str) -> Usage:
+        """The same as ``of``, found by reading the rows of all its objects and parts."""
+        ...
+
+    async def unfolded(self, limit: int) -> Sequence[str]:
+        """Up to ``limit`` buckets whose count lies in many rows."""
+        ...
+
+    async def fold(self, bucket: str) -> int:
+        """Make one row of the rows of a bucket's count; how many there were. Nobody waits for it, nor it for any."""
+        ...
+
+
+class Uploads(Protocol):
+    """Multipart uploads that are under way, and their parts.
+
+    The blob of a part is noted for the sweep as an object's is (``Objects``), until it belongs to the part; and again when
+    the part is replaced, or is deleted without having become a piece of an object.
+    """
+
+    async def add(self, upload: MultipartUpload) -> None:
+        """Begin an upload; the bucket exists."""
+        ...
+
+    async def get(self, upload_id: str) -> MultipartUpload | None:
+        """The upload, or None when there is none, or none any more."""
+        ...
+
+    async def held(self, upload_id: str) -> MultipartUpload | None:
+        """The upload, kept from being completed or aborted until the transaction ends; any number may hold it so."""
+        ...
+
+    async def locked(self, upload_id: str) -> MultipartUpload | None:
+        """The upload, for this transaction alone to complete or abort; or None."""
+        ...
+
+    async def put_part(self, upload_id: str, part: Part) -> None:
+        """Insert or replace a part of an upload that is ``held``, and delete the note of its blob.
+
+        Raises:
+            BlobExpiredError: the blob was not expected, or no longer.
+        """
+        ...
+
+    async def parts(self, upload_id: str, *, after: int = 0, limit: int) -> Sequence[Part]:
+        """Up to ``limit`` parts with numbers above ``after``, by number."""
+        ...
+
+    async def page(
+        self, bucket: str, *, prefix: str, delimiter: str, key_marker: str, upload_id_marker: str, limit: int
+    ) -> UploadListing:
+        """A page of the bucket's uploads, by key and id; keys sharing prefix..delimiter fold into one.
+
+        It begins after ``key_marker``, or, when ``upload_id_marker`` is given, after that upload of the key.
+        ``limit`` (1-1000) counts uploads and prefixes together; an empty ``delimiter`` folds nothing.
+        """
+        ...
+
+    async def complete(self, upload_id: str, stored: StoredObject, numbers: Sequence[int]) -> None:
+        """Make an object of the parts of these numbers, in this order, and end the upload, which is ``locked``.
+
+        ``stored.blob_id`` is new, and ``stored.pieces`` the number of parts. Other parts are dropped.
+        """
+        ...
+
+    async def remove(self, upload_id: str) -> bool:
+        """End an upload and drop its parts; False when there is none."""
+        ...
+
+    async def remove_stale(self, before: datetime, limit: int) -> int:
+        """End up to ``limit`` uploads begun before ``before``, oldest first; how many. Held ones are passed over."""
+        ...
+
+
+class Sharing(Protocol):
+    """Who else may use buckets."""
+
+    async def share_bucket(self, name: str, acl: Acl) -> bool:
+        """Set a bucket's list; False when there is no such bucket."""
+        ...
+
+    async def share_object(self, bucket: str, key: str, acl: Acl) -> bool:
+        """Set an object's list; False when there is no such object."""
+        ...
+
+    async def cors(self, name: str) -> Cors | None:
+        """The rules of a bucket; None when it has none, or does not exist."""
+        ...
+
+    async def set_cors(self, name: str, cors: Cors | None) -> bool:
+        """Set a bucket's rules, None: take them away; False when there is no such bucket."""
+        ...
+
+
 
     async def add(self, job: Job) -> None:
         """Insert a new job."""
@@ -600,6 +727,11 @@ class Database(Protocol):
             DatabaseUnavailableError: on entering, inside, or on leaving the block.
         """
         ...
+    @property
+    def usages(self) -> Usages:
+        """What buckets hold."""
+        ...
+
 
     async def ready(self) -> bool:
         """Whether the database answers and its schema is this version's."""
@@ -613,6 +745,8 @@ class BlobDigest:
     size: int
     md5: str
     crc64: int
+            ServiceError: QuotaExceeded, on leaving the block: what it did would leave a bucket with more than it may
+                hold, and was rolled back.
 
 
 class Blobs(Protocol):

@@ -11,13 +11,14 @@ from sordino.adapters.postgres.session import Connection
 from sordino.domain.acl import Acl
 from sordino.domain.bucket import Bucket
 from sordino.domain.job import JobState
+from sordino.domain.quota import Quota
 
 _ADD_BUCKET: Final = """
 INSERT INTO buckets (name, region, appid, created_at, acl)
 VALUES (%(name)s, %(region)s, %(appid)s, %(created_at)s, %(acl)s)
     ON CONFLICT (name) DO NOTHING
 """
-_COLUMNS: Final = "name, region, appid, created_at, acl"
+_COLUMNS: Final = "name, region, appid, created_at, acl, max_bytes, max_objects, results_days"
 _GET: Final = f"SELECT {_COLUMNS} FROM buckets WHERE name = %(name)s"  # noqa: S608 - the only text put in is ours
 _LIST: Final = f"""
 SELECT {_COLUMNS}
@@ -25,6 +26,9 @@ SELECT {_COLUMNS}
  WHERE appid = %(appid)s
  ORDER BY name
 """  # noqa: S608 - the only text put in is ours
+_ALL: Final = f"SELECT {_COLUMNS} FROM buckets ORDER BY name"  # noqa: S608 - as above
+_SET_QUOTA: Final = "UPDATE buckets SET max_bytes = %(bytes)s, max_objects = %(objects)s WHERE name = %(name)s"
+_SET_RESULTS_DAYS: Final = "UPDATE buckets SET results_days = %(days)s WHERE name = %(name)s"
 # Excludes who is adding an object, a service, a template or a job: all hold the row they refer to until they commit.
 _LOCK: Final = "SELECT FROM buckets WHERE name = %(name)s FOR UPDATE"
 _IN_USE: Final = """
@@ -72,6 +76,19 @@ class PostgresBuckets:
         return [_bucket(row) for row in rows]
 
     async def remove(self, name: str) -> bool:
+    async def every(self) -> Sequence[Bucket]:
+        """The buckets of all accounts, by name."""
+        rows = await (await self.connection.execute(_ALL)).fetchall()
+        return [_bucket(row) for row in rows]
+
+    async def limit(self, name: str, quota: Quota) -> None:
+        """Set how much a bucket may hold. What it holds already stays."""
+        await self.connection.execute(_SET_QUOTA, {"name": name, "bytes": quota.bytes, "objects": quota.objects})
+
+    async def keep_results(self, name: str, days: int | None) -> None:
+        """Set how long a bucket keeps what jobs wrote, days; 0: for ever, None: as the server is set."""
+        await self.connection.execute(_SET_RESULTS_DAYS, {"name": name, "days": days})
+
         """Delete the bucket with its services, queues, templates and finished jobs.
 
         False when it still holds objects or unfinished jobs. True also when there is no such bucket (any more): of two
@@ -88,4 +105,5 @@ class PostgresBuckets:
 
 
 def _bucket(row: DictRow) -> Bucket:
-    return Bucket(**{**row, "acl": Acl(row["acl"])})
+    quota = Quota(bytes=row.pop("max_bytes"), objects=row.pop("max_objects"))
+    return Bucket(**{**row, "acl": Acl(row["acl"]), "quota": quota})

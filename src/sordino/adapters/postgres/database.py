@@ -25,6 +25,7 @@ from sordino.adapters.postgres.queues import PostgresQueues
 from sordino.adapters.postgres.releases import PostgresReleases
 from sordino.adapters.postgres.session import Connection, conninfo, lazy, unavailable_when_lost
 from sordino.adapters.postgres.templates import PostgresTemplates
+from sordino.adapters.postgres.usage import PostgresUsages, refused_over_quota
 from sordino.domain.ports import Tasks
 
 WAIT_SECONDS: Final = 5.0
@@ -50,6 +51,7 @@ class PostgresTransaction:
     message_topics: PostgresMessageTopics
     tasks: Tasks
     releases: PostgresReleases
+    usages: PostgresUsages
 
     @property
     def connection(self) -> Connection:
@@ -108,8 +110,10 @@ class PostgresDatabase:
         Raises:
             DatabaseUnavailableError: no connection in time, connection lost, server shutting down, deadlock, ...:
                 on entering, inside or on leaving the block.
+            ServiceError: QuotaExceeded, on leaving the block: what it did would leave a bucket with more than it may
+                hold, and was rolled back.
         """
-        with unavailable_when_lost():
+        with unavailable_when_lost(), refused_over_quota():
             async with self.pool.connection() as connection:
                 yield self._repositories(connection)
 
@@ -144,6 +148,7 @@ class PostgresDatabase:
             message_topics=PostgresMessageTopics(connection),
             tasks=self._tasks(connection),
             releases=PostgresReleases(connection),
+            usages=PostgresUsages(connection),
         )
 
     def lazy_pool(self, max_connections: int) -> AsyncConnectionPool[Connection]:

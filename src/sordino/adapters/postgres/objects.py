@@ -17,7 +17,8 @@ from sordino.errors import NO_SUCH_BUCKET
 
 _COLUMNS: Final = """
 objects.bucket, objects.key, objects.size, objects.etag, objects.crc64, objects.blob_id, objects.last_modified,
-objects.content_type, objects.headers, objects.metadata, objects.storage_class, objects.acl, objects.pieces
+objects.content_type, objects.headers, objects.metadata, objects.storage_class, objects.acl, objects.pieces,
+objects.job_id
 """
 _EXPECT: Final = "INSERT INTO unreferenced_blobs (blob_id, since) VALUES (%(blob_id)s, %(until)s)"
 # Locks the note, so a sweep passes it over; once a sweep has taken it, this waits for that transaction's end and finds
@@ -26,14 +27,14 @@ _ARRIVED: Final = "DELETE FROM unreferenced_blobs WHERE blob_id = %(blob_id)s AN
 # A trigger notes the blob of a row that is replaced or deleted, see the migrations.
 _PUT: Final = """
 INSERT INTO objects (bucket, key, size, etag, crc64, blob_id, last_modified,
-                     content_type, headers, metadata, storage_class, acl, pieces)
+                     content_type, headers, metadata, storage_class, acl, pieces, job_id)
 VALUES (%(bucket)s, %(key)s, %(size)s, %(etag)s, %(crc64)s, %(blob_id)s, %(last_modified)s,
-        %(content_type)s, %(headers)s, %(metadata)s, %(storage_class)s, %(acl)s, %(pieces)s)
+        %(content_type)s, %(headers)s, %(metadata)s, %(storage_class)s, %(acl)s, %(pieces)s, %(job_id)s)
     ON CONFLICT (bucket, key) DO UPDATE
    SET size = excluded.size, etag = excluded.etag, crc64 = excluded.crc64, blob_id = excluded.blob_id,
        last_modified = excluded.last_modified, content_type = excluded.content_type,
        headers = excluded.headers, metadata = excluded.metadata, storage_class = excluded.storage_class,
-       acl = excluded.acl, pieces = excluded.pieces
+       acl = excluded.acl, pieces = excluded.pieces, job_id = excluded.job_id
 """
 _GET: Final = f"""
 SELECT {_COLUMNS}
@@ -87,6 +88,24 @@ SELECT entry.common_prefix, {_COLUMNS}
        SELECT *
          FROM objects
         WHERE bucket = %(bucket)s AND key = entry.key AND entry.common_prefix IS NULL
+# Bucket by bucket, so that each is found by the index of what its jobs wrote. What another transaction holds is left
+# for the next time: so none of these waits for anybody.
+_REMOVE_RESULTS: Final = """
+DELETE FROM objects
+ USING (SELECT old.bucket, old.key
+          FROM buckets CROSS JOIN LATERAL (
+               SELECT objects.bucket, objects.key
+                 FROM objects
+                WHERE objects.bucket = buckets.name AND objects.job_id IS NOT NULL
+                  AND objects.last_modified
+                      < %(now)s - make_interval(days => coalesce(buckets.results_days, %(default)s))
+                ORDER BY objects.last_modified
+                LIMIT %(limit)s
+                  FOR UPDATE SKIP LOCKED) AS old
+         WHERE coalesce(buckets.results_days, %(default)s) > 0
+         LIMIT %(limit)s) AS old
+ WHERE objects.bucket = old.bucket AND objects.key = old.key
+"""
         LIMIT 1) AS objects ON true
  ORDER BY entry.number
 """  # noqa: S608 - the only text put in is ours
@@ -133,6 +152,15 @@ class PostgresObjects:
     async def pieces(self, blob_id: str) -> Sequence[Piece]:
         """The pieces of an object that has any, in their order; none when it was replaced or deleted since."""
         found = await self.connection.execute(_PIECES, {"blob_id": blob_id})
+    async def remove_results(self, now: datetime, default_days: int, limit: int) -> int:
+        """Delete up to ``limit`` objects that jobs wrote longer ago than their buckets keep them; how many.
+
+        Buckets that say nothing keep them for ``default_days``; 0: for ever. Those that another transaction holds are
+        passed over.
+        """
+        parameters = {"now": now, "default": default_days, "limit": limit}
+        return (await self.connection.execute(_REMOVE_RESULTS, parameters)).rowcount
+
         return [Piece(**row) for row in await found.fetchall()]
 
     async def remove(self, bucket: str, key: str) -> bool:
@@ -209,6 +237,7 @@ def _row(stored: StoredObject) -> dict[str, Any]:
         "metadata": Jsonb(dict(stored.metadata)),
         "storage_class": stored.storage_class,
         "acl": stored.acl.value,
+        "job_id": stored.job_id,
         "pieces": stored.pieces,
     }
 
@@ -227,5 +256,6 @@ def _stored(row: DictRow) -> StoredObject:
         metadata=row["metadata"],
         storage_class=row["storage_class"],
         acl=Acl(row["acl"]),
+        job_id=row["job_id"],
         pieces=row["pieces"],
     )
