@@ -9,11 +9,13 @@ WORKERS ?= auto
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-annotate --no-header
 BENCH_STAMP := $(VENV)/.bench-installed
+STORES := $(VENV)/stores
+STORES_STAMP := $(STORES)/.installed
 LOCKS := requirements/dev.lock requirements/data.lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean chaos fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling bench-api bench-jobs spectrograms
+.PHONY: help setup demo test check format lock clean chaos fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling bench-api bench-jobs bench-store spectrograms
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +85,16 @@ bench-api: setup ## Measure the job calls with few and with 100,000 stored jobs,
 bench-jobs: setup ## Measure order, fairness, rates, latencies and overhead of jobs (about ten minutes)
 	$(BIN)/python scripts/bench_jobs.py $(BENCH_OPTIONS)
 
+# An environment of its own: boto3, of moto, wants other versions than the rest has.
+$(STORES_STAMP): $(STAMP) requirements/stores.lock
+	@test -x $(STORES)/bin/python || $(BIN)/python -m venv --without-pip $(STORES)
+	$(BIN)/python -m pip --disable-pip-version-check --python $(STORES)/bin/python install --quiet --no-deps \
+	  --only-binary :all: --require-hashes -r requirements/stores.lock
+	@touch $@
+
+bench-store: $(STORES_STAMP) ## Measure how fast objects go in and out, beside moto and SeaweedFS (about ten minutes)
+	$(BIN)/python scripts/bench_store.py $(BENCH_OPTIONS)
+
 spectrograms: setup ## Draw five recordings of a set before and after: make spectrograms [DATA=dir]
 	$(BIN)/python scripts/spectrograms.py --data $(DATA)
 
@@ -100,6 +112,7 @@ lock: setup ## Pin what pyproject.toml asks for in requirements/; pins that stil
 	$(COMPILE) --group dev --extra demo pyproject.toml --output-file requirements/dev.lock
 	$(COMPILE) --no-deps --group scores --output-file requirements/bench.lock
 	$(COMPILE) --no-deps --group runtimes --output-file requirements/runtimes.lock
+	$(COMPILE) --group stores --output-file requirements/stores.lock
 
 clean: ## Remove what setup and the demo made
 	rm -rf $(VENV) demo
