@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.domain.bucket import Bucket, StoredObject
+from sordino.domain.callback import CallbackTarget
 from sordino.domain.identity import AccessKey, Account
 from sordino.domain.job import (
     AudioFormat,
@@ -136,6 +137,20 @@ async def put(database: PostgresDatabase, *keys: str) -> None:
     async with database.transaction() as tx:
         for key in keys:
             await put_object(tx, stored(key))
+
+
+async def deliveries_of_others(
+    database: PostgresDatabase, appid: str, count: int, *, url: str | None = None, at: datetime = NOW
+) -> None:
+    """Have the end of a job of another account told to so many hosts, or as often to ``url``; it is made if missing."""
+    name = f"other-{appid}"
+    await execute(database, "INSERT INTO accounts (appid, uin) VALUES (%s, %s) ON CONFLICT DO NOTHING", appid, appid)
+    async with database.transaction() as tx:
+        if await tx.buckets.add(bucket(name)):
+            await tx.jobs.add(job(name, bucket=name, state=JobState.FAILED, ended_at=NOW, code="ResourceNotFound"))
+        for number in range(count):
+            target = CallbackTarget(url=url or f"http://host{number}.of{appid}.example/")
+            await tx.deliveries.add(name, target, at)
 
 
 async def found(database: PostgresDatabase, job_id: str = "j1") -> Job:

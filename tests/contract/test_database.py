@@ -43,6 +43,11 @@ SELECT 'j' || lower(state), '{BUCKET}', 'ap-guangzhou', 'p1', 'in.mp3',
   FROM unnest(ARRAY['Submitted', 'Running', 'Success', 'Failed']) AS state;
 """
 
+WAITING_CALLBACK = f"""
+INSERT INTO deliveries (job_id, url, host, format, created_at, next_at)
+VALUES ('jfailed', 'http://hooks.example/', 'hooks.example', 'XML', '{NOW}', '{NOW}');
+"""
+
 
 async def check_the_first_version(database: PostgresDatabase) -> None:
     """What ``FIRST_VERSION`` had is what this version makes of it, and can be worked with."""
@@ -154,6 +159,25 @@ class TestTransaction:
         async with database.reading() as tx:
             assert await tx.objects.get(BUCKET, "a") is None
             assert tx.jobs.connection.info.backend_pid != pid
+
+    async def test_callbacks_that_wait_come_through(
+        self, dsn: str, schema: str, app: procrastinate.App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A delivery from before deliveries had accounts is its job's account's, and is sent."""
+        for steps, rows in ((2, FIRST_VERSION), (8, WAITING_CALLBACK)):
+            monkeypatch.setattr("sordino.adapters.postgres.migrate.migrations", lambda: migrations()[:steps])  # noqa: B023
+            await migrate(dsn, schema)
+            async with await psycopg.AsyncConnection.connect(conninfo(dsn, schema)) as connection:
+                await connection.execute(rows)
+        monkeypatch.undo()
+        await migrate(dsn, schema)
+        async with (
+            PostgresDatabase(dsn, schema=schema, max_connections=2, tasks=lambda it: EngineTasks(app, it)) as database,
+            database.transaction() as tx,
+        ):
+            (due,) = await tx.deliveries.take(LATER, until=LATER, limit=9, per_host=9, per_account=9, held={})
+            assert (due.account, due.delivery.target.url) == ("1250000000", "http://hooks.example/")
+            assert await execute(database, "SELECT account FROM deliveries") == [{"account": "1250000000"}]
 
     async def test_tells_when_nothing_listens(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a server a transaction fails with the port's error, and the database is not ready."""

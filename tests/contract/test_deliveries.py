@@ -1,11 +1,13 @@
 """What the rows of deliveries promise, on the embedded PostgreSQL and on one outside."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
-from rows import BUCKET, NOW, execute, job, waiting_for_a_lock
+from rows import BUCKET, NOW, ROOT, deliveries_of_others, execute, job, waiting_for_a_lock
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.deliveries import KEPT_ATTEMPTS, SHOWN_DELIVERIES
 from sordino.domain.callback import CallbackFormat, CallbackTarget, JobCallback
@@ -13,13 +15,14 @@ from sordino.domain.delivery import Attempt, DeliveryState, DueDelivery, LoggedD
 from sordino.domain.job import JobState
 
 LEASE = timedelta(seconds=20)
+MOMENT = timedelta(milliseconds=1)
 URL = "https://Hooks.example/ci"
 
 
 async def add(database: PostgresDatabase, *urls: str, at: datetime = NOW, job_id: str = "j1") -> None:
     """Have the end of a job told to each URL; the job is made when it is not there."""
     async with database.transaction() as tx:
-        if not await tx.jobs.find(BUCKET, [job_id]):
+        if not await tx.jobs.by_id([job_id]):
             callback = JobCallback(url=URL)
             await tx.jobs.add(
                 job(job_id, state=JobState.FAILED, ended_at=NOW, code="ResourceNotFound", callback=callback)
@@ -29,11 +32,19 @@ async def add(database: PostgresDatabase, *urls: str, at: datetime = NOW, job_id
 
 
 async def take(
-    database: PostgresDatabase, at: datetime = NOW, *, limit: int = 100, per_host: int = 100
+    database: PostgresDatabase,
+    at: datetime = NOW,
+    *,
+    limit: int = 100,
+    per_host: int = 100,
+    per_account: int = 100,
+    held: Mapping[str, int] = MappingProxyType({}),
 ) -> Sequence[DueDelivery]:
     """Take what is due in a transaction of its own."""
     async with database.transaction() as tx:
-        return await tx.deliveries.take(at, until=at + LEASE, limit=limit, per_host=per_host)
+        return await tx.deliveries.take(
+            at, until=at + LEASE, limit=limit, per_host=per_host, per_account=per_account, held=held
+        )
 
 
 async def settle(
@@ -121,7 +132,8 @@ async def test_a_locked_delivery_is_passed_over(database: PostgresDatabase) -> N
     """Nobody waits for the transaction of another taker."""
     await add(database, URL)
     async with database.transaction() as tx:
-        assert len(await tx.deliveries.take(NOW, until=NOW + LEASE, limit=1, per_host=1)) == 1
+        taken = await tx.deliveries.take(NOW, until=NOW + LEASE, limit=1, per_host=1, per_account=1, held={})
+        assert len(taken) == 1
         assert await take(database) == []
 
 
@@ -159,6 +171,97 @@ async def test_hosts(database: PostgresDatabase) -> None:
     assert len(await take(database, per_host=2)) == 1
     # Tries whose time is over count as lost, and hold no place.
     assert len(await take(database, NOW + LEASE, per_host=2)) == 2
+
+
+async def test_accounts_take_turns(database: PostgresDatabase) -> None:
+    """A thousand deliveries of one account, due for longer, do not hold up the one of another."""
+    await deliveries_of_others(database, "1", 1000)
+    await add(database, URL, at=NOW + timedelta(seconds=5))
+    taken = await take(database, NOW + timedelta(seconds=9), limit=2)
+    assert Counter(due.account for due in taken) == {"1": 1, ROOT.account.appid: 1}
+
+
+async def test_the_account_with_the_fewest_tries_goes_first(database: PostgresDatabase) -> None:
+    """What the process has under way counts: accounts come out even, as far as the room goes."""
+    for appid in ("1", "2", "3"):
+        await deliveries_of_others(database, appid, 20)
+    taken = await take(database, limit=6, held={"1": 9, "2": 1, "3": 3, "4": 7})
+    assert Counter(due.account for due in taken) == {"2": 4, "3": 2}
+
+
+async def test_an_account_has_its_share_while_another_waits(database: PostgresDatabase) -> None:
+    """Places stay free beside one that has its share; once nobody else has anything due, it gets them."""
+    await deliveries_of_others(database, "1", 20)
+    await add(database, URL, URL, URL)
+    taken = await take(database, limit=8, per_host=2, per_account=4, held={"1": 1})
+    assert Counter(due.account for due in taken) == {"1": 3, ROOT.account.appid: 2}
+    # The third goes to a host that has all tries that it may.
+    alone = await take(database, limit=8, per_host=2, per_account=4, held={"1": 4})
+    assert Counter(due.account for due in alone) == {"1": 8}
+
+
+async def test_tries_of_one_account_are_no_worse_than_those_of_another(database: PostgresDatabase) -> None:
+    """First tries go before repeated ones of their own account only."""
+    await add(database, URL)
+    for due in await take(database):
+        await settle(database, due)
+    await deliveries_of_others(database, "1", 20)
+    taken = await take(database, limit=4, per_account=2)
+    assert Counter(due.account for due in taken) == {"1": 2, ROOT.account.appid: 1}
+
+
+async def test_host_of_several_accounts(database: PostgresDatabase) -> None:
+    """No more tries than may be are under way to a host, whose ever they are."""
+    for appid in ("1", "2", "3"):
+        await deliveries_of_others(database, appid, 5, url="http://shared.example/")
+    taken = await take(database, per_host=2)
+    assert sorted(Counter(due.account for due in taken).values()) == [1, 1]
+    assert await take(database, per_host=2) == []
+
+
+async def test_a_long_queue_before_a_dead_host(database: PostgresDatabase) -> None:
+    """It holds up no other host of its account: each comes to its turn, though new ones keep coming for all others."""
+    await deliveries_of_others(database, "1", 2000, url="http://dead.example/")
+    assert len(await take(database, per_host=2)) == 2
+    await deliveries_of_others(database, "1", 60, at=NOW + MOMENT)
+    at, reached = NOW + MOMENT, set[str | None]()
+    while len(reached) < 60:
+        at += MOMENT
+        for due in await take(database, at, limit=4, per_host=2):
+            url = due.delivery.target.url
+            assert "dead" not in (url or "")
+            await settle(database, due, Receipt(status=200), state=DeliveryState.DELIVERED, next_at=None)
+            await add(database, str(url), at=at, job_id=due.job.job_id)
+            reached.add(url)
+
+
+async def test_a_long_queue_of_repeated_tries(database: PostgresDatabase) -> None:
+    """It holds up no second try of another host either."""
+    await deliveries_of_others(database, "1", 200, url="http://dead.example/")
+    await deliveries_of_others(database, "1", 40)
+    while taken := await take(database):
+        for due in taken:
+            await settle(database, due, next_at=NOW + timedelta(seconds=1 if "dead" in str(due.delivery.target) else 2))
+    assert len(await take(database, NOW + timedelta(seconds=1), per_host=2)) == 2
+    late, reached = NOW + timedelta(seconds=3), 0
+    while reached < 40:
+        taken = await take(database, late, limit=4, per_host=2)
+        assert all(due.delivery.attempts == 2 and "dead" not in str(due.delivery.target) for due in taken)
+        reached += len(taken)
+
+
+async def test_many_accounts(database: PostgresDatabase) -> None:
+    """Each comes to its turn, though all others have more to send all the time."""
+    waiting = [str(number) for number in range(60)]
+    for appid in waiting:
+        await deliveries_of_others(database, appid, 1)
+    at, reached = NOW, set[str]()
+    while len(reached) < 60:
+        at += MOMENT
+        for due in await take(database, at, limit=2):
+            await settle(database, due, Receipt(status=200), state=DeliveryState.DELIVERED, next_at=None)
+            await add(database, str(due.delivery.target.url), at=at, job_id=due.job.job_id)
+            reached.add(due.account)
 
 
 async def test_log_of_many_tries(database: PostgresDatabase) -> None:

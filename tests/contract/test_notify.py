@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from hand import Hand
-from rows import BUCKET, DONE, NOW, queue, started
+from rows import BUCKET, DONE, NOW, deliveries_of_others, queue, started
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.domain.callback import (
     CallbackEvent,
@@ -29,7 +29,7 @@ from sordino.domain.ports import CallbackFailedError, DatabaseUnavailableError
 from sordino.domain.queue import QueueSettings
 from sordino.errors import ServiceError
 from sordino.jobs.callbacks import MAX_WAITING, JobCallbacks, announce
-from sordino.jobs.notify import CONCURRENCY, PER_HOST, Notify
+from sordino.jobs.notify import CONCURRENCY, PER_ACCOUNT, PER_HOST, Notify
 from sordino.wire.callbacks import render_callback
 
 DAY, SPAN = timedelta(days=1), timedelta(hours=3)
@@ -233,6 +233,39 @@ async def test_places(world: World) -> None:
     gate.set()
     assert await world.round() == 0
     assert await world.round() == 3
+
+
+async def test_account_with_many_hanging_hosts(world: World) -> None:
+    """It has all places while it is alone; another account gets the first that is free, and half of them if it can."""
+    gate = asyncio.Event()
+
+    async def hang(callback: Callback) -> Receipt:
+        if callback.account == "1":
+            await gate.wait()
+        return Receipt(status=500)
+
+    world.receivers.act = hang
+    await deliveries_of_others(world.database, "1", 1000)
+    assert await world.notify.begin_due() == CONCURRENCY
+    await world.end()
+    assert await world.notify.begin_due() == 0
+    gate.set()
+    while len(world.receivers.got) < CONCURRENCY or world.notify._tries:
+        await asyncio.sleep(0.01)
+    gate.clear()
+    assert await world.notify.begin_due() == PER_ACCOUNT + 1
+    while len(world.notify._tries) > PER_ACCOUNT:
+        await asyncio.sleep(0.01)
+    assert [callback.job_id for callback in world.receivers.got if callback.account != "1"] == ["j1"]
+    # While it has something due in each look, it finds a place each time.
+    for number in range(2, 20):
+        await world.end(f"j{number}")
+        assert await world.notify.begin_due() == 1
+        while len(world.notify._tries) > PER_ACCOUNT:
+            await asyncio.sleep(0.01)
+    assert await world.notify.begin_due() == CONCURRENCY - PER_ACCOUNT
+    gate.set()
+    await asyncio.wait([*world.notify._tries])
 
 
 async def test_loop(world: World) -> None:

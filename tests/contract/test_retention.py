@@ -90,7 +90,8 @@ async def test_the_log_of_callbacks_goes_with_the_job(database: PostgresDatabase
         for job_id, ended_at in (("old", NOW), ("young", NOW + 2 * DAY)):
             await tx.jobs.add(job(job_id, state=JobState.CANCEL, ended_at=ended_at))
             await tx.deliveries.add(job_id, target, NOW)
-        assert len(await tx.deliveries.take(LATER, until=LATER + DAY, limit=10, per_host=10)) == 2
+        taken = await tx.deliveries.take(LATER, until=LATER + DAY, limit=10, per_host=10, per_account=10, held={})
+        assert len(taken) == 2
     assert await retention(database)() == 1
     assert await execute(database, "SELECT job_id FROM deliveries") == [{"job_id": "young"}]
     assert len(await execute(database, "SELECT number FROM delivery_attempts")) == 1

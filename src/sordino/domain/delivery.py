@@ -61,6 +61,11 @@ class DueDelivery:
     delivery: Delivery
     job: Job
 
+    @property
+    def account(self) -> str:
+        """APPID of the job's bucket."""
+        return self.job.bucket.rpartition("-")[2]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedDelivery:

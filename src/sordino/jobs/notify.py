@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,14 @@ CONCURRENCY: Final = 16
 
 PER_HOST: Final = 4
 """Tries under way to one host: a slow receiver cannot take all places."""
+
+PER_ACCOUNT: Final = CONCURRENCY // 2
+"""Tries of one account under way in one process, while another account has a delivery that is due.
+
+Half: what turns give each of two accounts anyway. The bound is for moments in which the other has less due than that:
+the places that it leaves free are still free when more of it comes soon after. With nobody else in a look an account
+gets all places, and who comes then waits until the first of these tries ends.
+"""
 
 POLL_SECONDS: Final = 1.0
 OUTAGE_SECONDS: Final = 5.0
@@ -74,7 +83,7 @@ class Notify:
     timeout: float
     retry_for: timedelta
     _bell: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _tries: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _tries: dict[asyncio.Task[None], str] = field(default_factory=dict, init=False)
 
     def poke(self) -> None:
         """Look for due deliveries at once."""
@@ -121,15 +130,22 @@ class Notify:
         now = self.clock.now()
         until = now + timedelta(seconds=self.timeout) + LEASE_SLACK
         async with self.database.transaction() as tx:
-            due = await tx.deliveries.take(now, until=until, limit=room, per_host=PER_HOST)
+            due = await tx.deliveries.take(
+                now,
+                until=until,
+                limit=room,
+                per_host=PER_HOST,
+                per_account=PER_ACCOUNT,
+                held=Counter(self._tries.values()),
+            )
         for it in due:
             attempt = asyncio.create_task(self._try(it))
-            self._tries.add(attempt)
+            self._tries[attempt] = it.account
             attempt.add_done_callback(self._ended)
         return len(due)
 
     def _ended(self, attempt: asyncio.Task[None]) -> None:
-        self._tries.discard(attempt)
+        del self._tries[attempt]
         self.poke()
 
     async def _try(self, due: DueDelivery) -> None:

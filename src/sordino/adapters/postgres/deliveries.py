@@ -1,6 +1,7 @@
 """Deliveries and their tries in PostgreSQL."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,42 +20,119 @@ KEPT_ATTEMPTS: Final = 50
 SHOWN_DELIVERIES: Final = 20
 """Deliveries that the log of a job shows, the latest ones."""
 
+LOOKED_AT: Final = 16
+"""Accounts that a look considers at most, and hosts of each, for the first try and again for others."""
+
 _COLUMNS: Final = "delivery_id, job_id, url, mq, format, state, created_at, next_at, attempts"
 _ADD: Final = """
-INSERT INTO deliveries (job_id, url, mq, host, format, created_at, next_at)
-VALUES (%(job_id)s, %(url)s, %(mq)s, %(host)s, %(format)s, %(at)s, %(at)s)
+INSERT INTO deliveries (job_id, account, url, mq, host, format, created_at, next_at)
+SELECT job_id, appid, %(url)s, %(mq)s, %(host)s, %(format)s, %(at)s, %(at)s
+  FROM jobs JOIN buckets ON buckets.name = jobs.bucket
+ WHERE job_id = %(job_id)s
 """
-# From host to host along the index, so that a long queue before a dead one is not read: of each host no more than may
-# be under way beside those that are. First tries go first, and hosts take turns: a few dead receivers, whose deliveries
-# wait for longest, would else have all places.
+# `accounts` and `hosts` hop along an index from one to the next, round the ring, whatever lies between; first tries and
+# repeated ones have rings of their own, since many hosts may wait for a second try, and few for the first. What is due
+# for longest in an account goes first, unless it is too much for its hosts: then whoever comes next in the ring. So a
+# look costs the same with a long queue before one host and with many hosts; none is passed over for good, as each look
+# begins at another place. Conditions that always hold are those of the index that is meant. An array, since the planner
+# takes it for few ids, and looks each up.
 _TAKE: Final = f"""
-WITH RECURSIVE hosts (host) AS (
-    (SELECT host FROM deliveries WHERE state = 'Waiting' ORDER BY host LIMIT 1)
+WITH RECURSIVE accounts (repeated, account_place, hops) AS (
+    VALUES (false, %(start)s::bigint, 0), (true, %(start)s::bigint, 0)
     UNION ALL
-    SELECT (SELECT host FROM deliveries WHERE state = 'Waiting' AND host > hosts.host ORDER BY host LIMIT 1)
+    SELECT repeated, coalesce(next.after, next.first), hops + 1
+      FROM accounts
+     CROSS JOIN LATERAL (
+           SELECT (SELECT account_place
+                     FROM deliveries
+                    WHERE state = 'Waiting' AND attempts >= 0 AND repeated = accounts.repeated
+                      AND account_place > accounts.account_place
+                    ORDER BY account_place
+                    LIMIT 1) AS after,
+                  (SELECT account_place
+                     FROM deliveries
+                    WHERE state = 'Waiting' AND attempts >= 0 AND repeated = accounts.repeated
+                    ORDER BY account_place
+                    LIMIT 1) AS first) AS next
+     WHERE hops < {LOOKED_AT} AND next.first IS NOT NULL
+), hosts (repeated, account_place, host_place, hops) AS (
+    SELECT DISTINCT repeated, account_place, %(start)s::bigint, 0 FROM accounts WHERE hops > 0
+    UNION ALL
+    SELECT repeated, account_place, coalesce(next.after, next.first), hops + 1
       FROM hosts
-     WHERE hosts.host IS NOT NULL
+     CROSS JOIN LATERAL (
+           SELECT (SELECT host_place
+                     FROM deliveries
+                    WHERE state = 'Waiting' AND number >= 0
+                      AND repeated = hosts.repeated AND account_place = hosts.account_place
+                      AND host_place > hosts.host_place
+                    ORDER BY host_place
+                    LIMIT 1) AS after,
+                  (SELECT host_place
+                     FROM deliveries
+                    WHERE state = 'Waiting' AND number >= 0
+                      AND repeated = hosts.repeated AND account_place = hosts.account_place
+                    ORDER BY host_place
+                    LIMIT 1) AS first) AS next
+     WHERE hops < {LOOKED_AT}
 ), due AS (
-    SELECT candidate.delivery_id
-      FROM hosts,
-           LATERAL (SELECT count(*) AS tries
-                      FROM deliveries
-                     WHERE under_way AND host = hosts.host AND next_at > %(at)s) busy,
-           LATERAL (SELECT delivery_id, attempts, next_at
-                      FROM deliveries
-                     WHERE state = 'Waiting' AND host = hosts.host AND next_at <= %(at)s
-                     ORDER BY next_at
-                     LIMIT greatest(0, %(per_host)s - busy.tries)
-                       FOR UPDATE SKIP LOCKED) candidate
-     ORDER BY candidate.attempts > 0,
-              busy.tries + row_number() OVER (PARTITION BY hosts.host ORDER BY candidate.next_at),
-              candidate.next_at
+    SELECT found.*
+      FROM (SELECT DISTINCT repeated, account_place FROM accounts WHERE hops > 0) AS at
+     CROSS JOIN LATERAL (
+           SELECT delivery_id, account, host, repeated, next_at
+             FROM deliveries
+            WHERE state = 'Waiting' AND attempts >= 0 AND repeated = at.repeated AND account_place = at.account_place
+              AND next_at <= %(at)s
+            ORDER BY next_at
+            LIMIT {LOOKED_AT}) AS found
+    UNION
+    SELECT found.*
+      FROM (SELECT DISTINCT repeated, account_place, host_place FROM hosts WHERE hops > 0) AS at
+     CROSS JOIN LATERAL (
+           SELECT delivery_id, account, host, repeated, next_at
+             FROM deliveries
+            WHERE state = 'Waiting' AND number >= 0 AND repeated = at.repeated AND account_place = at.account_place
+              AND host_place = at.host_place AND next_at <= %(at)s
+            ORDER BY next_at
+            LIMIT %(per_host)s) AS found
+), busy AS (
+    SELECT host, tries
+      FROM (SELECT DISTINCT host FROM due) AS at
+     CROSS JOIN LATERAL (
+           SELECT count(*) AS tries
+             FROM deliveries
+            WHERE under_way AND host = at.host AND next_at > %(at)s) AS there
+), by_host AS (
+    SELECT *, tries + row_number() OVER (PARTITION BY account, host ORDER BY repeated, next_at) AS host_turn
+      FROM due JOIN busy USING (host)
+), by_account AS (
+    SELECT *, min(account) OVER () < max(account) OVER () AS shared,
+           coalesce(held.own, 0)
+           + row_number() OVER (PARTITION BY account ORDER BY repeated, host_turn, next_at) AS account_turn
+      FROM by_host
+      LEFT JOIN unnest(%(accounts)s::text[], %(held)s::integer[]) AS held (account, own) USING (account)
+     WHERE host_turn <= %(per_host)s
+), in_turn AS (
+    SELECT *, tries + row_number() OVER (PARTITION BY host ORDER BY account_turn, next_at) AS turn_of_all
+      FROM by_account
+     WHERE account_turn <= %(per_account)s OR NOT shared
+), chosen AS (
+    SELECT deliveries.delivery_id
+      FROM unnest(ARRAY (
+             SELECT delivery_id
+               FROM in_turn
+              WHERE turn_of_all <= %(per_host)s
+              ORDER BY account_turn, next_at)) WITH ORDINALITY AS wanted (delivery_id, number)
+      JOIN deliveries USING (delivery_id)
+     WHERE state = 'Waiting' AND next_at <= %(at)s
+     ORDER BY wanted.number
      LIMIT %(limit)s
+       FOR UPDATE OF deliveries SKIP LOCKED
 ), taken AS (
     UPDATE deliveries
        SET under_way = true, next_at = %(until)s, attempts = attempts + 1
-      FROM due
-     WHERE deliveries.delivery_id = due.delivery_id
+      FROM chosen
+     WHERE deliveries.delivery_id = chosen.delivery_id
     RETURNING deliveries.*
 ), noted AS (
     INSERT INTO delivery_attempts (delivery_id, number, at) SELECT delivery_id, attempts, %(at)s FROM taken
@@ -101,9 +179,13 @@ class PostgresDeliveries:
         values = {"job_id": job_id, **where, "format": target.format.value, "at": at}
         await self.connection.execute(_ADD, values)
 
-    async def take(self, at: datetime, *, until: datetime, limit: int, per_host: int) -> Sequence[DueDelivery]:
+    async def take(
+        self, at: datetime, *, until: datetime, limit: int, per_host: int, per_account: int, held: Mapping[str, int]
+    ) -> Sequence[DueDelivery]:
         """Begin the next try of deliveries that are due, and keep others from them until ``until``."""
-        taken = await self.connection.execute(_TAKE, {"at": at, "until": until, "limit": limit, "per_host": per_host})
+        bounds = {"at": at, "until": until, "limit": limit, "per_host": per_host, "per_account": per_account}
+        ours = {"accounts": list(held.keys()), "held": list(held.values())}
+        taken = await self.connection.execute(_TAKE, {**bounds, **ours, "start": _anywhere()})
         deliveries = [_delivery(row) for row in await taken.fetchall()]
         jobs = await PostgresJobs(self.connection).by_id([it.job_id for it in deliveries])
         return [DueDelivery(delivery=it, job=jobs[it.job_id]) for it in deliveries]
@@ -140,6 +222,11 @@ class PostgresDeliveries:
         for row in rows:
             attempts[row.pop("delivery_id")].append(Attempt(**row))
         return [LoggedDelivery(delivery=it, attempts=tuple(attempts[it.delivery_id])) for it in deliveries]
+
+
+def _anywhere() -> int:
+    """A place in the rings of accounts and hosts: any signed number of 64 bits."""
+    return random.getrandbits(64) - 2**63
 
 
 def _delivery(row: DictRow) -> Delivery:
