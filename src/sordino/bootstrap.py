@@ -46,7 +46,10 @@ from sordino.settings import Settings
 from sordino.storage.accounts import Accounts, ensure_root
 from sordino.storage.bindings import Bindings
 from sordino.storage.buckets import BucketStore
+from sordino.storage.leftovers import Leftovers
+from sordino.storage.lifecycle import Lifecycle
 from sordino.storage.objects import ObjectStore
+from sordino.storage.quota import Folding
 from sordino.storage.sweep import Sweep
 from sordino.wire.callbacks import render_callback
 from sordino.wire.ids import (
@@ -58,7 +61,8 @@ from sordino.wire.ids import (
     new_topic_id,
 )
 
-# One for the job, one for each of takeover, sweep, retention and release, which need one now and then.
+# One for the job, one for each of takeover, sweep, retention and release, which need one now and then; the others are
+# quick, and wait for one.
 WORKER_CONNECTIONS = 5
 # One for the tasks, one for the heartbeat. What the server forgets of the engine's notes the takeover makes good: so no
 # job waits for the disk before it begins.
@@ -86,6 +90,9 @@ class Worker:
     takeover: Takeover
     sweep: Sweep
     retention: Retention
+    lifecycle: Lifecycle
+    leftovers: Leftovers
+    folding: Folding
     releaser: Releaser
 
     def drain(self) -> None:
@@ -96,7 +103,16 @@ class Worker:
         """Work until drained or cancelled."""
         async with asyncio.TaskGroup() as group:
             upkeep = [
-                group.create_task(part.run()) for part in (self.takeover, self.sweep, self.retention, self.releaser)
+                group.create_task(part.run())
+                for part in (
+                    self.takeover,
+                    self.sweep,
+                    self.retention,
+                    self.lifecycle,
+                    self.leftovers,
+                    self.folding,
+                    self.releaser,
+                )
             ]
             await self.engine.run()
             for task in upkeep:
@@ -128,7 +144,7 @@ async def open_foundation(settings: Settings, connections: int | None = None) ->
         tasks=lambda connection: EngineTasks(app, connection),
     )
     async with database:
-        yield Foundation(database, ObstoreBlobs(settings.blobs), app)
+        yield Foundation(database, ObstoreBlobs(settings.blobs, fsync=settings.fsync), app)
 
 
 async def prepare(settings: Settings, keep: Callable[[AccessKey], None]) -> AccessKey | None:
@@ -402,6 +418,9 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
                 poke=releaser.poke,
             ),
             sweep=Sweep(database=base.database, blobs=base.blobs, clock=clock),
+            lifecycle=Lifecycle(database=base.database, clock=clock, default_days=settings.results_days),
+            leftovers=Leftovers(blobs=base.blobs, clock=clock),
+            folding=Folding(database=base.database),
             retention=Retention(
                 database=base.database,
                 clock=clock,

@@ -89,6 +89,16 @@ class Settings(BaseSettings):
         None,
         description="Where the bytes of objects lie, as an obstore URL: `file:///srv/blobs`, `s3://bucket/prefix`, `az://...` or `gs://...`. Empty: `blobs` in the data directory.",
     )
+    fsync: bool = Field(
+        default=True,
+        description="Answer an upload when its bytes are on the disk of a local store. `off` answers sooner; objects of the last moments before a power failure may then be broken.",
+    )
+    results_days: int = Field(
+        0,
+        ge=0,
+        le=36500,
+        description="How long objects that jobs write are kept in buckets that say nothing of it, days; 0: for ever.",
+    )
     workers: PositiveInt = Field(
         default_factory=lambda: os.cpu_count() or 1,
         description="Worker processes of `sordino serve`; each runs one job at a time on one core.",

@@ -1,11 +1,13 @@
 """The bytes of objects, in any store that obstore can address: a directory, memory, S3, Azure, GCS."""
 
 import asyncio
+import errno
 import hashlib
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
@@ -16,7 +18,7 @@ from fastcrc import crc64
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, from_url
 
-from sordino.domain.ports import BlobDigest, BlobNotFoundError, BlobStoreError
+from sordino.domain.ports import BlobDigest, BlobNotFoundError, BlobStoreError, BlobStoreFullError
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -30,6 +32,10 @@ PARTS_AT_ONCE: Final = 2
 
 READ_BYTES: Final = 256 * 2**10
 """Least size of the chunks a blob is read in, but for the last."""
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_OS_ERROR: Final = re.compile(r"\(os error (?P<number>[0-9]+)\)")
+"""How obstore tells an error of the operating system."""
 
 _CLIENT: Final["ClientConfig"] = {
     # obstore's default bounds a whole transfer by 30 s; a stalled one shows between two reads.
@@ -46,12 +52,14 @@ class ObstoreBlobs:
     an object only once it is complete; in a local directory a killed process leaves at most a file ``<id>#<n>``.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, fsync: bool = True) -> None:
         """Open the store; a local directory is made (mode 0700) when missing.
 
         Args:
             url: ``file:///absolute/path``, ``memory:///``, ``s3://bucket/prefix``, ``az://...`` or ``gs://...``; what
                 else a remote store needs (credentials, endpoint) comes from its usual environment variables.
+            fsync: whether a local store waits until a blob is on the disk. If not, a machine that loses its power
+                loses blobs of its last moments; a process that dies loses none.
 
         Raises:
             OSError: the directory cannot be made.
@@ -59,13 +67,18 @@ class ObstoreBlobs:
         """
         self._directory = _local_directory(url)
         self._store = _open(url, self._directory)
+        self._fsync = fsync
+        self._known_shards: set[str] = set()
+        """Those whose names are on the disk."""
 
     async def put(self, blob_id: str, chunks: AsyncIterator[bytes]) -> BlobDigest:
         """Write a new blob; when ``chunks`` raises, nothing stays and the error passes through.
 
-        The blob is on disk when a local store returns. Memory holds a few parts, however long the blob is.
+        The blob is on disk when a local store returns, unless it shall not wait for that. Memory holds a few parts,
+        however long the blob is.
 
         Raises:
+            BlobStoreFullError: there is no room.
             BlobStoreError: the store failed.
         """
         counted = _Counted(chunks)
@@ -75,8 +88,7 @@ class ObstoreBlobs:
             await obstore.put_async(
                 self._store, _path(blob_id), body, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
             )
-            if self._directory is not None:
-                await asyncio.to_thread(_sync, self._directory, _path(blob_id))
+            await self._settle(blob_id)
         return counted.digest()
 
     async def get(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
@@ -109,8 +121,7 @@ class ObstoreBlobs:
                 await obstore.copy_async(self._store, _path(blob_id), _path(new_id))
             except FileNotFoundError as error:
                 raise BlobNotFoundError(blob_id) from error
-            if self._directory is not None:
-                await asyncio.to_thread(_sync, self._directory, _path(new_id))
+            await self._settle(new_id)
 
     async def remove(self, blob_id: str) -> None:
         """Delete the blob; quiet when it is gone already.
@@ -120,6 +131,27 @@ class ObstoreBlobs:
         """
         with _store_errors(), suppress(FileNotFoundError):
             await obstore.delete_async(self._store, _path(blob_id))
+
+    async def remove_unfinished(self, before: datetime) -> int:
+        """Delete what writers left that were killed, and touched last before ``before``; the number of files.
+
+        Those of a local directory; other stores are told to end uploads that were given up by rules of their own.
+
+        Raises:
+            BlobStoreError: the store failed.
+        """
+        if self._directory is None:
+            return 0
+        with _store_errors():
+            return await asyncio.to_thread(_remove_unfinished, self._directory, before.timestamp())
+
+    async def _settle(self, blob_id: str) -> None:
+        """Make a blob that was just put survive a power failure."""
+        if self._directory is not None and self._fsync:
+            path = _path(blob_id)
+            shard = path.partition("/")[0]
+            await asyncio.to_thread(_sync, self._directory, path, new_shard=shard not in self._known_shards)
+            self._known_shards.add(shard)
 
 
 class _Counted:
@@ -161,7 +193,14 @@ def _store_errors(stream: _Counted | None = None) -> Iterator[None]:
     except (BaseError, OSError) as error:
         if stream is not None and error is stream.error:
             raise
-        raise BlobStoreError(str(error)) from error
+        raise (BlobStoreFullError if _is_no_room(error) else BlobStoreError)(str(error)) from error
+
+
+def _is_no_room(error: Exception) -> bool:
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (told := _OS_ERROR.search(str(error))):
+        number = int(told["number"])
+    return number in _NO_ROOM
 
 
 async def _read_part(chunks: AsyncIterator[bytes]) -> bytes:
@@ -203,12 +242,31 @@ def _open(url: str, directory: Path | None) -> "ObjectStore":
     return MemoryStore() if urlsplit(url).scheme == "memory" else from_url(url, client_options=_CLIENT)
 
 
-def _sync(directory: Path, path: str) -> None:
-    """Make a file that was just put survive a power failure: its bytes, its name and its shard's."""
+def _sync(directory: Path, path: str, *, new_shard: bool) -> None:
+    """Make a file that was just put survive a power failure: its bytes, its name and, if it may be new, its shard's."""
     file = directory / path
-    for written in (file, file.parent, directory):
+    for written in (file, file.parent, *((directory,) if new_shard else ())):
         descriptor = os.open(written, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _remove_unfinished(directory: Path, before: float) -> int:
+    removed = 0
+    for shard in os.scandir(directory):
+        if shard.is_dir(follow_symlinks=False):
+            for file in os.scandir(shard):
+                if "#" in file.name and _touched(file) < before:
+                    Path(file).unlink(missing_ok=True)
+                    removed += 1
+    return removed
+
+
+def _touched(file: "os.DirEntry[str]") -> float:
+    """When a file was last written or got its name; a copy's is as old as what it was copied from, but for its name."""
+    try:
+        return file.stat(follow_symlinks=False).st_ctime
+    except FileNotFoundError:  # its writer was quicker
+        return float("inf")

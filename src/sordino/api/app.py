@@ -16,7 +16,7 @@ from sordino.api.auth import sign_in
 from sordino.api.call import Call, Services, xml
 from sordino.api.object_headers import refuse_repeated
 from sordino.api.operations import find
-from sordino.domain.ports import BlobStoreError, DatabaseUnavailableError
+from sordino.domain.ports import BlobStoreError, BlobStoreFullError, DatabaseUnavailableError
 from sordino.errors import ServiceError
 from sordino.wire.address import Address, Service, resolve
 from sordino.wire.headers import canonical
@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 DRAIN_BYTES = 64 << 20
 DRAIN_SECONDS = 10.0
+NO_ROOM = "The server has no room for objects. Whoever runs it must make some; then try again."
 CROWDED = "sordino.crowded"
 """The key of a scope under which the server says that it has more connections than it may have."""
 SERVERS: Mapping[Service, str] = {Service.CI: "tencent-ci", Service.COS: "tencent-cos"}
@@ -87,6 +88,9 @@ class _Exchange:
         except ServiceError as refusal:
             log.info("refused", code=refusal.code, message=refusal.message)
             return await self._refuse(refusal)
+        except BlobStoreFullError as error:
+            log.error("the store of objects is full", error=str(error))  # noqa: TRY400 - where it broke says nothing
+            return await self._refuse(errors.SERVICE_UNAVAILABLE(NO_ROOM))
         except (DatabaseUnavailableError, BlobStoreError) as error:
             log.warning("a store does not answer", error=str(error))
             return await self._refuse(errors.SERVICE_UNAVAILABLE())

@@ -18,13 +18,12 @@ from sordino.domain.message import Found, Message, MessageQueue, QueueCounts, Se
 from sordino.domain.message import Receipt as MessageReceipt
 from sordino.domain.page import Page, Paged
 from sordino.domain.queue import Queue, QueueState
+from sordino.domain.quota import Quota, Usage
 from sordino.domain.release import Candidate, EngineLoad
 from sordino.domain.service import Binding, BindingFilter, ServiceKind
-from sordino.domain.quota import Quota, Usage
 from sordino.domain.template import Template
 
 
-from sordino.domain.upload import MultipartUpload, Part, UploadListing
 class Clock(Protocol):
     """The time of day."""
 
@@ -72,8 +71,6 @@ class Buckets(Protocol):
         """The buckets of an account, by name."""
         ...
 
-    async def remove(self, name: str) -> bool:
-        """Delete the bucket with its services, queues, templates and finished jobs.
     async def every(self) -> Sequence[Bucket]:
         """The buckets of all accounts, by name."""
         ...
@@ -86,6 +83,8 @@ class Buckets(Protocol):
         """Set how long a bucket keeps what jobs wrote, days; 0: for ever, None: as the server is set."""
         ...
 
+    async def remove(self, name: str) -> bool:
+        """Delete the bucket with its services, queues, templates and finished jobs.
 
         False when it still holds objects or unfinished jobs.
         """
@@ -229,8 +228,6 @@ class Objects(Protocol):
         """Delete the objects of these keys that are there."""
         ...
 
-    async def list(self, bucket: str, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
-        """A page of keys strictly after ``marker`` in UTF-8 byte order; keys sharing prefix..delimiter fold into one.
     async def remove_results(self, now: datetime, default_days: int, limit: int) -> int:
         """Delete up to ``limit`` objects that jobs wrote longer ago than their buckets keep them; how many.
 
@@ -239,6 +236,8 @@ class Objects(Protocol):
         """
         ...
 
+    async def list(self, bucket: str, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
+        """A page of keys strictly after ``marker`` in UTF-8 byte order; keys sharing prefix..delimiter fold into one.
 
         ``limit`` (1-1000) counts objects and prefixes together; an empty ``delimiter`` folds nothing.
         """
@@ -252,8 +251,6 @@ class Objects(Protocol):
         ...
 
 
-class Jobs(Protocol):
-    """Rows of jobs. Every change of state obeys ``domain.job.TRANSITIONS``."""
 class Usages(Protocol):
     """What buckets hold, counted by the transactions that change it."""
 
@@ -278,87 +275,8 @@ class Usages(Protocol):
         ...
 
 
-class Uploads(Protocol):
-    """Multipart uploads that are under way, and their parts.
-
-    The blob of a part is noted for the sweep as an object's is (``Objects``), until it belongs to the part; and again when
-    the part is replaced, or is deleted without having become a piece of an object.
-    """
-
-    async def add(self, upload: MultipartUpload) -> None:
-        """Begin an upload; the bucket exists."""
-        ...
-
-    async def get(self, upload_id: str) -> MultipartUpload | None:
-        """The upload, or None when there is none, or none any more."""
-        ...
-
-    async def held(self, upload_id: str) -> MultipartUpload | None:
-        """The upload, kept from being completed or aborted until the transaction ends; any number may hold it so."""
-        ...
-
-    async def locked(self, upload_id: str) -> MultipartUpload | None:
-        """The upload, for this transaction alone to complete or abort; or None."""
-        ...
-
-    async def put_part(self, upload_id: str, part: Part) -> None:
-        """Insert or replace a part of an upload that is ``held``, and delete the note of its blob.
-
-        Raises:
-            BlobExpiredError: the blob was not expected, or no longer.
-        """
-        ...
-
-    async def parts(self, upload_id: str, *, after: int = 0, limit: int) -> Sequence[Part]:
-        """Up to ``limit`` parts with numbers above ``after``, by number."""
-        ...
-
-    async def page(
-        self, bucket: str, *, prefix: str, delimiter: str, key_marker: str, upload_id_marker: str, limit: int
-    ) -> UploadListing:
-        """A page of the bucket's uploads, by key and id; keys sharing prefix..delimiter fold into one.
-
-        It begins after ``key_marker``, or, when ``upload_id_marker`` is given, after that upload of the key.
-        ``limit`` (1-1000) counts uploads and prefixes together; an empty ``delimiter`` folds nothing.
-        """
-        ...
-
-    async def complete(self, upload_id: str, stored: StoredObject, numbers: Sequence[int]) -> None:
-        """Make an object of the parts of these numbers, in this order, and end the upload, which is ``locked``.
-
-        ``stored.blob_id`` is new, and ``stored.pieces`` the number of parts. Other parts are dropped.
-        """
-        ...
-
-    async def remove(self, upload_id: str) -> bool:
-        """End an upload and drop its parts; False when there is none."""
-        ...
-
-    async def remove_stale(self, before: datetime, limit: int) -> int:
-        """End up to ``limit`` uploads begun before ``before``, oldest first; how many. Held ones are passed over."""
-        ...
-
-
-class Sharing(Protocol):
-    """Who else may use buckets."""
-
-    async def share_bucket(self, name: str, acl: Acl) -> bool:
-        """Set a bucket's list; False when there is no such bucket."""
-        ...
-
-    async def share_object(self, bucket: str, key: str, acl: Acl) -> bool:
-        """Set an object's list; False when there is no such object."""
-        ...
-
-    async def cors(self, name: str) -> Cors | None:
-        """The rules of a bucket; None when it has none, or does not exist."""
-        ...
-
-    async def set_cors(self, name: str, cors: Cors | None) -> bool:
-        """Set a bucket's rules, None: take them away; False when there is no such bucket."""
-        ...
-
-
+class Jobs(Protocol):
+    """Rows of jobs. Every change of state obeys ``domain.job.TRANSITIONS``."""
 
     async def add(self, job: Job) -> None:
         """Insert a new job."""
@@ -459,24 +377,13 @@ class Deliveries(Protocol):
         """Have the end of a job told, from ``at`` on; a URL is http or https and has a host."""
         ...
 
-    async def take(
-        self, at: datetime, *, until: datetime, limit: int, per_host: int, per_account: int, held: Mapping[str, int]
-    ) -> Sequence[DueDelivery]:
-        """Begin the next try of deliveries that are due at ``at``.
+    async def take(self, at: datetime, *, until: datetime, limit: int, per_host: int) -> Sequence[DueDelivery]:
+        """Begin the next try of up to ``limit`` deliveries that are due at ``at``.
 
-        Accounts take turns, that with the fewest tries first. Of an account's deliveries first tries go before others,
-        and hosts take turns; those of each host go in their order. If more wait than a look can consider, each comes
-        into one sooner or later, whatever waits beside it.
+        Those of each host go in their order, first tries before others, and hosts take turns.
 
-        Nobody else takes them until ``until``, when a try that was not settled counts as lost.
-
-        Args:
-            at: now.
-            until: when the try counts as lost.
-            limit: tries to begin at most.
-            per_host: tries that are under way to one host at most, or a few more when several ask at once.
-            per_account: tries that an account has at most while another one has a delivery that could be taken.
-            held: tries that the asking process has under way, by account.
+        Nobody else takes them until ``until``, when a try that was not settled counts as lost. At most ``per_host``
+        tries are under way to one host, or a few more when several ask at once.
         """
         ...
 
@@ -715,6 +622,11 @@ class Transaction(Protocol):
         """The hand-over to it."""
         ...
 
+    @property
+    def usages(self) -> Usages:
+        """What buckets hold."""
+        ...
+
 
 class DatabaseUnavailableError(Exception):
     """The database does not answer, or the connection broke; whether a commit under way happened is unknown."""
@@ -728,6 +640,8 @@ class Database(Protocol):
 
         Raises:
             DatabaseUnavailableError: on entering, inside, or on leaving the block.
+            ServiceError: QuotaExceeded, on leaving the block: what it did would leave a bucket with more than it may
+                hold, and was rolled back.
         """
         ...
 
@@ -738,11 +652,6 @@ class Database(Protocol):
             DatabaseUnavailableError: on entering, inside, or on leaving the block.
         """
         ...
-    @property
-    def usages(self) -> Usages:
-        """What buckets hold."""
-        ...
-
 
     async def ready(self) -> bool:
         """Whether the database answers and its schema is this version's."""
@@ -756,8 +665,6 @@ class BlobDigest:
     size: int
     md5: str
     crc64: int
-            ServiceError: QuotaExceeded, on leaving the block: what it did would leave a bucket with more than it may
-                hold, and was rolled back.
 
 
 class Blobs(Protocol):
@@ -790,6 +697,10 @@ class Blobs(Protocol):
         """Delete the blob; quiet when it is gone already."""
         ...
 
+    async def remove_unfinished(self, before: datetime) -> int:
+        """Delete what writers left that were killed, and touched last before ``before``; how much there was."""
+        ...
+
 
 class BlobNotFoundError(Exception):
     """The blob store has no blob of that id."""
@@ -797,6 +708,10 @@ class BlobNotFoundError(Exception):
 
 class BlobStoreError(Exception):
     """The blob store does not answer, refuses, or has no room: all that may pass. It may have done what was asked."""
+
+
+class BlobStoreFullError(BlobStoreError):
+    """The blob store has no room; nothing was written."""
 
 
 class BlobExpiredError(Exception):

@@ -4,11 +4,19 @@ What else does not fit the commit refuses (``ports.Database.transaction``).
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from sordino import errors
 from sordino.domain.bucket import Bucket
 from sordino.domain.ports import Database, Transaction
 from sordino.domain.quota import refusal
+from sordino.storage.chore import repeat
+
+BATCH: Final = 100
+"""Buckets whose counts one look folds."""
+
+PAUSE_SECONDS: Final = 10.0
+"""In that time a bucket's count grows by as many rows as it is written to; a look at its quota reads them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +47,28 @@ async def _check(tx: Transaction, bucket: Bucket, size: int, key: str | None) ->
         raise errors.QUOTA_EXCEEDED(refusal(bucket.name, "bytes", used.bytes + more, quota.bytes))
     if quota.objects is not None and key is not None and replaced is None and used.objects + 1 > quota.objects:
         raise errors.QUOTA_EXCEEDED(refusal(bucket.name, "objects", used.objects + 1, quota.objects))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folding:
+    """Keeps the counts of what buckets hold short, when called or again and again; any number may do it at once."""
+
+    database: Database
+
+    async def __call__(self) -> int:
+        """Fold the counts that have grown; the number of rows that are gone.
+
+        Raises:
+            DatabaseUnavailableError: the rest stays until the next time.
+        """
+        async with self.database.reading() as tx:
+            buckets = await tx.usages.unfolded(BATCH)
+        return sum([await self._fold(bucket) for bucket in buckets])
+
+    async def run(self) -> None:
+        """Fold every ten seconds until cancelled; nothing else ends it."""
+        await repeat("folding of counts", self, PAUSE_SECONDS)
+
+    async def _fold(self, bucket: str) -> int:
+        async with self.database.transaction() as tx:
+            return await tx.usages.fold(bucket)

@@ -75,7 +75,6 @@ class PostgresBuckets:
         rows = await (await self.connection.execute(_LIST, {"appid": appid})).fetchall()
         return [_bucket(row) for row in rows]
 
-    async def remove(self, name: str) -> bool:
     async def every(self) -> Sequence[Bucket]:
         """The buckets of all accounts, by name."""
         rows = await (await self.connection.execute(_ALL)).fetchall()
@@ -89,6 +88,7 @@ class PostgresBuckets:
         """Set how long a bucket keeps what jobs wrote, days; 0: for ever, None: as the server is set."""
         await self.connection.execute(_SET_RESULTS_DAYS, {"name": name, "days": days})
 
+    async def remove(self, name: str) -> bool:
         """Delete the bucket with its services, queues, templates and finished jobs.
 
         False when it still holds objects or unfinished jobs. True also when there is no such bucket (any more): of two

@@ -88,6 +88,9 @@ SELECT entry.common_prefix, {_COLUMNS}
        SELECT *
          FROM objects
         WHERE bucket = %(bucket)s AND key = entry.key AND entry.common_prefix IS NULL
+        LIMIT 1) AS objects ON true
+ ORDER BY entry.number
+"""  # noqa: S608 - the only text put in is ours
 # Bucket by bucket, so that each is found by the index of what its jobs wrote. What another transaction holds is left
 # for the next time: so none of these waits for anybody.
 _REMOVE_RESULTS: Final = """
@@ -106,9 +109,6 @@ DELETE FROM objects
          LIMIT %(limit)s) AS old
  WHERE objects.bucket = old.bucket AND objects.key = old.key
 """
-        LIMIT 1) AS objects ON true
- ORDER BY entry.number
-"""  # noqa: S608 - the only text put in is ours
 _TAKE_UNREFERENCED: Final = """
 DELETE FROM unreferenced_blobs
  WHERE blob_id IN (SELECT blob_id FROM unreferenced_blobs
@@ -152,15 +152,6 @@ class PostgresObjects:
     async def pieces(self, blob_id: str) -> Sequence[Piece]:
         """The pieces of an object that has any, in their order; none when it was replaced or deleted since."""
         found = await self.connection.execute(_PIECES, {"blob_id": blob_id})
-    async def remove_results(self, now: datetime, default_days: int, limit: int) -> int:
-        """Delete up to ``limit`` objects that jobs wrote longer ago than their buckets keep them; how many.
-
-        Buckets that say nothing keep them for ``default_days``; 0: for ever. Those that another transaction holds are
-        passed over.
-        """
-        parameters = {"now": now, "default": default_days, "limit": limit}
-        return (await self.connection.execute(_REMOVE_RESULTS, parameters)).rowcount
-
         return [Piece(**row) for row in await found.fetchall()]
 
     async def remove(self, bucket: str, key: str) -> bool:
@@ -170,6 +161,15 @@ class PostgresObjects:
     async def remove_many(self, bucket: str, keys: Sequence[str]) -> None:
         """Delete the objects of these keys that are there."""
         await self.connection.execute(_REMOVE_MANY, {"bucket": bucket, "keys": list(keys)})
+
+    async def remove_results(self, now: datetime, default_days: int, limit: int) -> int:
+        """Delete up to ``limit`` objects that jobs wrote longer ago than their buckets keep them; how many.
+
+        Buckets that say nothing keep them for ``default_days``; 0: for ever. Those that another transaction holds are
+        passed over.
+        """
+        parameters = {"now": now, "default": default_days, "limit": limit}
+        return (await self.connection.execute(_REMOVE_RESULTS, parameters)).rowcount
 
     async def list(self, bucket: str, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
         """A page of keys strictly after ``marker`` in UTF-8 byte order; keys sharing prefix..delimiter fold into one.
@@ -237,8 +237,8 @@ def _row(stored: StoredObject) -> dict[str, Any]:
         "metadata": Jsonb(dict(stored.metadata)),
         "storage_class": stored.storage_class,
         "acl": stored.acl.value,
-        "job_id": stored.job_id,
         "pieces": stored.pieces,
+        "job_id": stored.job_id,
     }
 
 
@@ -256,6 +256,6 @@ def _stored(row: DictRow) -> StoredObject:
         metadata=row["metadata"],
         storage_class=row["storage_class"],
         acl=Acl(row["acl"]),
-        job_id=row["job_id"],
         pieces=row["pieces"],
+        job_id=row["job_id"],
     )

@@ -1,0 +1,49 @@
+"""Lifecycle: what jobs wrote is deleted after a while, where its bucket or the server is set so."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from sordino.domain.ports import Clock, Database
+from sordino.storage.chore import repeat
+
+BATCH: Final = 500
+"""Objects that one transaction deletes: their rows are locked for some milliseconds."""
+
+REST_SECONDS: Final = 0.1
+"""Pause between two batches, in which the database has time for others."""
+
+PAUSE_SECONDS: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifecycle:
+    """Deletes when called, or again and again; any number of processes may do it side by side.
+
+    Attributes:
+        default_days: how long buckets that say nothing keep what jobs wrote; 0: for ever.
+    """
+
+    database: Database
+    clock: Clock
+    default_days: int
+
+    async def __call__(self) -> int:
+        """Delete what is too old; the number of objects deleted.
+
+        Raises:
+            DatabaseUnavailableError: the rest stays until the next time.
+        """
+        deleted = 0
+        while batch := await self._batch():
+            deleted += batch
+            await asyncio.sleep(REST_SECONDS)
+        return deleted
+
+    async def run(self) -> None:
+        """Delete every ten minutes until cancelled; nothing else ends it."""
+        await repeat("removal of old results", self, PAUSE_SECONDS)
+
+    async def _batch(self) -> int:
+        async with self.database.transaction() as tx:
+            return await tx.objects.remove_results(self.clock.now(), self.default_days, BATCH)
