@@ -377,13 +377,24 @@ class Deliveries(Protocol):
         """Have the end of a job told, from ``at`` on; a URL is http or https and has a host."""
         ...
 
-    async def take(self, at: datetime, *, until: datetime, limit: int, per_host: int) -> Sequence[DueDelivery]:
-        """Begin the next try of up to ``limit`` deliveries that are due at ``at``.
+    async def take(
+        self, at: datetime, *, until: datetime, limit: int, per_host: int, per_account: int, held: Mapping[str, int]
+    ) -> Sequence[DueDelivery]:
+        """Begin the next try of deliveries that are due at ``at``.
 
-        Those of each host go in their order, first tries before others, and hosts take turns.
+        Accounts take turns, that with the fewest tries first. Of an account's deliveries first tries go before others,
+        and hosts take turns; those of each host go in their order. If more wait than a look can consider, each comes
+        into one sooner or later, whatever waits beside it.
 
-        Nobody else takes them until ``until``, when a try that was not settled counts as lost. At most ``per_host``
-        tries are under way to one host, or a few more when several ask at once.
+        Nobody else takes them until ``until``, when a try that was not settled counts as lost.
+
+        Args:
+            at: now.
+            until: when the try counts as lost.
+            limit: tries to begin at most.
+            per_host: tries that are under way to one host at most, or a few more when several ask at once.
+            per_account: tries that an account has at most while another one has a delivery that could be taken.
+            held: tries that the asking process has under way, by account.
         """
         ...
 
