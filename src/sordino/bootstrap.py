@@ -49,7 +49,7 @@ from sordino.storage.buckets import BucketStore
 from sordino.storage.leftovers import Leftovers
 from sordino.storage.lifecycle import Lifecycle
 from sordino.storage.objects import ObjectStore
-from sordino.storage.quota import Folding
+from sordino.storage.quota import Folding, Quotas
 from sordino.storage.sweep import Sweep
 from sordino.wire.callbacks import render_callback
 from sordino.wire.ids import (
@@ -240,6 +240,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
                     bind_on_create=settings.bind_on_create,
                 ),
                 objects=ObjectStore(database=base.database, blobs=base.blobs, clock=clock),
+                quotas=Quotas(database=base.database),
                 submit=Submit(
                     database=base.database,
                     clock=clock,

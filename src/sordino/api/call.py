@@ -21,6 +21,7 @@ from sordino.settings import Settings
 from sordino.storage.bindings import Bindings
 from sordino.storage.buckets import BucketStore
 from sordino.storage.objects import ObjectStore
+from sordino.storage.quota import Quotas
 from sordino.wire.address import Address
 from sordino.wire.paging import MAX_ID
 from sordino.wire.part import MAX_BODY_BYTES, Part, read_cos
@@ -40,6 +41,7 @@ class Services:
     clock: Clock
     buckets: BucketStore
     objects: ObjectStore
+    quotas: Quotas
     submit: Submit
     jobs: ManageJobs
     queues: Queues
@@ -102,6 +104,15 @@ class Call:
                 f"The bucket {bucket.name} is in {bucket.region}, not in {self.address.region}; correct the region."
             )
         return bucket
+
+    async def check_room(self, *, key: str | None = None) -> None:
+        """Refuse a body whose length says that the bucket has no room for it, as an object of that key or as a part.
+
+        Raises:
+            ServiceError: QuotaExceeded.
+        """
+        if (length := self.request.headers.get("content-length")) is not None:
+            await self.services.quotas.check(self.bucket(), int(length), key=key)
 
     async def document(self) -> bytes:
         """The body of a call that takes XML.
