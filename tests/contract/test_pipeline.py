@@ -115,7 +115,7 @@ class World:
 
     async def put(self, key: str, content: bytes) -> None:
         """Write an object."""
-        await self.objects.put(Upload(bucket=self.bucket.name, key=key), chunks(content))
+        await self.objects.put(Upload(bucket=self.bucket, key=key), chunks(content))
 
 
 async def chunks(content: bytes) -> AsyncIterator[bytes]:
@@ -767,7 +767,7 @@ async def test_nothing_ends_the_sweep(world: World, error: type[Exception], monk
 
 async def test_sweep_finds_uploads_whose_writer_died(world: World) -> None:
     """Bytes without a row go after the time an upload may take, not before; those of a stored object never."""
-    orphan = await world.objects.write_blob(Upload(bucket=world.bucket.name, key="a"), chunks(b"never stored"))
+    orphan = await world.objects.write_blob(Upload(bucket=world.bucket, key="a"), chunks(b"never stored"))
     kept = await world.objects.head(world.bucket, "in.wav")
     early, late = (
         Sweep(database=world.database, blobs=world.blobs, clock=ShiftedClock(UPLOAD_TIME + by))
@@ -791,7 +791,7 @@ async def test_sweep_finds_an_upload_killed_while_it_writes(world: World) -> Non
         noted.extend(row["blob_id"] for row in rows)
         yield b"x"
 
-    stored = await world.objects.put(Upload(bucket=world.bucket.name, key="a"), watched())
+    stored = await world.objects.put(Upload(bucket=world.bucket, key="a"), watched())
     assert noted == [stored.blob_id]
 
 
@@ -799,7 +799,7 @@ async def test_an_upload_that_took_too_long_is_refused(world: World) -> None:
     """An object whose blob is due for the sweep does not appear; the client is told that it was too slow."""
     slow = replace(world.objects, clock=ShiftedClock(-UPLOAD_TIME))
     with pytest.raises(ServiceError) as refusal:
-        await slow.put(Upload(bucket=world.bucket.name, key="a"), chunks(b"late"))
+        await slow.put(Upload(bucket=world.bucket, key="a"), chunks(b"late"))
     assert refusal.value.code == "RequestTimeOut"
     with pytest.raises(ServiceError, match="object does not exist"):
         await world.objects.head(world.bucket, "a")

@@ -9,19 +9,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
+from sordino.domain.acl import Acl
 from sordino.domain.bucket import Bucket, Listing, Piece, StoredObject
 from sordino.domain.callback import CallbackTarget
+from sordino.domain.cors import Cors
 from sordino.domain.delivery import Callback, Delivery, DeliveryState, DueDelivery, LoggedDelivery, Receipt
 from sordino.domain.identity import AccessKey, Account
 from sordino.domain.job import Job, JobCursor, JobFilter, LostAttempt, MediaInfo, NoiseReduction, Order, Outcome
 from sordino.domain.message import Found, Message, MessageQueue, QueueCounts, Search, Subscription, Topic
 from sordino.domain.message import Receipt as MessageReceipt
+from sordino.domain.mount import Mount, NewObject
 from sordino.domain.page import Page, Paged
 from sordino.domain.queue import Queue, QueueState
 from sordino.domain.quota import Quota, Usage
 from sordino.domain.release import Candidate, EngineLoad
 from sordino.domain.service import Binding, BindingFilter, ServiceKind
 from sordino.domain.template import Template
+from sordino.domain.upload import MultipartUpload, Part, UploadListing
 
 
 class Clock(Protocol):
@@ -86,7 +90,7 @@ class Buckets(Protocol):
     async def remove(self, name: str) -> bool:
         """Delete the bucket with its services, queues, templates and finished jobs.
 
-        False when it still holds objects or unfinished jobs.
+        False when it still holds objects, uploads or unfinished jobs.
         """
         ...
 
@@ -204,11 +208,17 @@ class Objects(Protocol):
         """Note a blob without an object: ``put`` may give it one until ``until``, then the sweep may take it."""
         ...
 
-    async def put(self, stored: StoredObject) -> None:
-        """Insert or replace the object ``(bucket, key)`` and delete the note of its blob; the bucket exists.
+    async def put(self, stored: StoredObject, pieces: Sequence[Piece] = (), *, overwrite: bool = True) -> None:
+        """Insert or replace the object ``(bucket, key)`` and delete the notes of its blobs; the bucket exists.
+
+        Args:
+            stored: the object.
+            pieces: as many as ``stored.pieces``; of one that has any, ``blob_id`` is no blob's.
+            overwrite: whether another object may be replaced.
 
         Raises:
-            BlobExpiredError: the blob was not expected, or no longer.
+            BlobExpiredError: a blob was not expected, or no longer.
+            ServiceError: FileAlreadyExists.
         """
         ...
 
@@ -272,6 +282,103 @@ class Usages(Protocol):
 
     async def fold(self, bucket: str) -> int:
         """Make one row of the rows of a bucket's count; how many there were. Nobody waits for it, nor it for any."""
+        ...
+
+
+class Uploads(Protocol):
+    """Multipart uploads that are under way, and their parts.
+
+    The blob of a part is noted for the sweep as an object's is (``Objects``), until it belongs to the part; and again when
+    the part is replaced, or is deleted without having become a piece of an object.
+    """
+
+    async def add(self, upload: MultipartUpload) -> None:
+        """Begin an upload; the bucket exists."""
+        ...
+
+    async def get(self, upload_id: str) -> MultipartUpload | None:
+        """The upload, or None when there is none, or none any more."""
+        ...
+
+    async def held(self, upload_id: str) -> MultipartUpload | None:
+        """The upload, kept from being completed or aborted until the transaction ends; any number may hold it so."""
+        ...
+
+    async def locked(self, upload_id: str) -> MultipartUpload | None:
+        """The upload, for this transaction alone to complete or abort; or None."""
+        ...
+
+    async def put_part(self, upload_id: str, part: Part) -> None:
+        """Insert or replace a part of an upload that is ``held``, and delete the note of its blob.
+
+        Raises:
+            BlobExpiredError: the blob was not expected, or no longer.
+        """
+        ...
+
+    async def parts(self, upload_id: str, *, after: int = 0, limit: int) -> Sequence[Part]:
+        """Up to ``limit`` parts with numbers above ``after``, by number."""
+        ...
+
+    async def page(
+        self, bucket: str, *, prefix: str, delimiter: str, key_marker: str, upload_id_marker: str, limit: int
+    ) -> UploadListing:
+        """A page of the bucket's uploads, by key and id; keys sharing prefix..delimiter fold into one.
+
+        It begins after ``key_marker``, or, when ``upload_id_marker`` is given, after that upload of the key.
+        ``limit`` (1-1000) counts uploads and prefixes together; an empty ``delimiter`` folds nothing.
+        """
+        ...
+
+    async def complete(self, upload_id: str, stored: StoredObject, numbers: Sequence[int]) -> None:
+        """Make an object of the parts of these numbers, in this order, and end the upload, which is ``locked``.
+
+        ``stored.blob_id`` is new, and ``stored.pieces`` the number of parts. Other parts are dropped.
+        """
+        ...
+
+    async def remove(self, upload_id: str) -> bool:
+        """End an upload and drop its parts; False when there is none."""
+        ...
+
+    async def remove_stale(self, before: datetime, limit: int) -> int:
+        """End up to ``limit`` uploads begun before ``before``, oldest first; how many. Held ones are passed over."""
+        ...
+
+
+class Sharing(Protocol):
+    """Who else may use buckets."""
+
+    async def share_bucket(self, name: str, acl: Acl) -> bool:
+        """Set a bucket's list; False when there is no such bucket."""
+        ...
+
+    async def share_object(self, bucket: str, key: str, acl: Acl) -> bool:
+        """Set an object's list; False when there is no such object."""
+        ...
+
+    async def cors(self, name: str) -> Cors | None:
+        """The rules of a bucket; None when it has none, or does not exist."""
+        ...
+
+    async def set_cors(self, name: str, cors: Cors | None) -> bool:
+        """Set a bucket's rules, None: take them away; False when there is no such bucket."""
+        ...
+
+
+class MountRows(Protocol):
+    """Rows of mounted buckets."""
+
+    async def put(self, mount: Mount) -> None:
+        """Insert or replace the mount of a bucket that exists."""
+        ...
+
+    async def get(self, bucket: str) -> Mount | None:
+        """The mount of a bucket, or None."""
+        ...
+
+    async def list(self) -> Sequence[Mount]:
+        """Every mount, by bucket."""
         ...
 
 
@@ -604,6 +711,21 @@ class Transaction(Protocol):
         ...
 
     @property
+    def uploads(self) -> Uploads:
+        """Multipart uploads."""
+        ...
+
+    @property
+    def sharing(self) -> Sharing:
+        """Who else may use buckets."""
+        ...
+
+    @property
+    def mounts(self) -> MountRows:
+        """Mounted buckets."""
+        ...
+
+    @property
     def jobs(self) -> Jobs:
         """Jobs."""
         ...
@@ -710,6 +832,91 @@ class Blobs(Protocol):
 
     async def remove_unfinished(self, before: datetime) -> int:
         """Delete what writers left that were killed, and touched last before ``before``; how much there was."""
+        ...
+
+
+class MountedBucket(Protocol):
+    """A bucket of another store, whose objects have no rows of ours.
+
+    Calls raise ``BlobStoreError`` when the store does not answer, and ``ServiceError`` AccessDenied or NoSuchBucket
+    when it refuses: that is no fault of this server's, nor of its client's.
+    """
+
+    async def head(self, key: str) -> StoredObject:
+        """What is known of an object.
+
+        Raises:
+            ServiceError: NoSuchKey.
+        """
+        ...
+
+    def read(self, stored: StoredObject, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes ``start`` to ``end`` (exclusive) of an object that is the same as it was then.
+
+        Raises:
+            BlobNotFoundError: it was replaced or deleted since.
+        """
+        ...
+
+    async def put(self, new: NewObject, chunks: AsyncIterator[bytes]) -> StoredObject:
+        """Write an object; it is there whole or not at all, and when ``chunks`` raises, nothing stays.
+
+        Raises:
+            ServiceError: BadDigest when the bytes are not those of ``new.md5``, EntityTooLarge.
+        """
+        ...
+
+    async def remove(self, key: str) -> None:
+        """Delete the object; quiet when there is none."""
+        ...
+
+    async def copy(self, source: StoredObject, new: NewObject) -> StoredObject:
+        """Write the bytes of an object of this bucket under another key, or its own, without their coming here.
+
+        Raises:
+            ServiceError: NoSuchKey when the source is no longer as it was, EntityTooLarge.
+        """
+        ...
+
+    async def list(self, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
+        """As ``Objects.list``, in the store's order, and without the CRC, headers and metadata of objects."""
+        ...
+
+
+class Mounts(Protocol):
+    """The way to mounted buckets."""
+
+    async def open(self, bucket: Bucket) -> MountedBucket:
+        """The bucket where its objects lie.
+
+        Raises:
+            ServiceError: NoSuchBucket: it is not mounted any more.
+            BlobStoreError: its secret cannot be read here.
+        """
+        ...
+
+
+class VaultError(Exception):
+    """A secret cannot be sealed or opened here; the message says why and what to do."""
+
+
+class Vault(Protocol):
+    """Keeps secrets of the database from whoever has the database alone."""
+
+    def seal(self, secret: str) -> str:
+        """Encrypt.
+
+        Raises:
+            VaultError: there is no key, and none can be made.
+        """
+        ...
+
+    def open(self, sealed: str) -> str:
+        """Decrypt.
+
+        Raises:
+            VaultError: it was sealed with a key that is not here.
+        """
         ...
 
 

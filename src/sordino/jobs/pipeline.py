@@ -1,12 +1,15 @@
 """What a worker does with a job: fetch; decode, denoise, resample, encode (the media process); store; finish.
 
 Exactly one result: every attempt has a number, and the output's row and the job's end are written in one transaction
-that only the latest attempt may make. A worker killed at any step leaves a job that another worker begins anew.
+that only the latest attempt may make. A worker killed at any step leaves a job that another worker begins anew. To a
+mounted bucket, whose objects no transaction of ours makes visible, the attempt that still has the job writes the output
+before it ends it; whoever runs the job again writes the same object (docs/decisions/0017-mounts.md).
 """
 
 import asyncio
+import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final, NoReturn, TypeVar
@@ -157,11 +160,12 @@ class Pipeline:
         self, job: Job, source: BinaryIO, target: BinaryIO, note: "_Progress"
     ) -> tuple[MediaResult, StoredObject]:
         async with _in_time(self.limits.store_seconds, "the input did not arrive"):
-            await self.fetch(job, source)
+            bucket = await self.fetch(job, source)
         # Decode, denoise, resample, encode: the media process does these four.
         result = await self.media.denoise(source, target, job.operation.noise_reduction, note)
         async with _in_time(self.limits.store_seconds, "the output was not stored"):
-            return result, await self.store(job, target, result.info)
+            stored, md5 = await self.store(job, bucket, target, result.info)
+        return replace(result, info=replace(result.info, md5=md5)), stored
 
     async def _watched(self, job: Job, note: "_Progress", steps: Coroutine[None, None, T]) -> T:
         """Take the steps while their progress is written.
@@ -180,15 +184,17 @@ class Pipeline:
             watch.cancel()
             await asyncio.gather(work, watch, return_exceptions=True)
 
-    async def fetch(self, job: Job, source: BinaryIO) -> None:
-        """Copy the input object to a file.
+    async def fetch(self, job: Job, source: BinaryIO) -> Bucket:
+        """Copy the input object to a file; the bucket of the output.
 
         Raises:
             ServiceError: ResourceNotFound, ResourceNotSupported (too large), WriteTargetBucketDenied; before any work.
         """
         async with self.database.transaction() as tx:
-            bucket = await _check_target(tx, job)
-            stored = await tx.objects.get(job.bucket, job.input_object)
+            bucket, target = await _check_target(tx, job)
+            stored = None if bucket.mounted else await tx.objects.get(job.bucket, job.input_object)
+        if bucket.mounted:
+            stored = await self._head_mounted(bucket, job.input_object)
         if stored is None:
             raise errors.RESOURCE_NOT_FOUND(f"There is no object {job.input_object!r} in {job.bucket}.")
         if stored.size > self.limits.max_input_bytes:
@@ -199,33 +205,58 @@ class Pipeline:
         async for chunk in self.objects.read(bucket, stored, 0, stored.size):
             await asyncio.to_thread(source.write, chunk)
         await asyncio.to_thread(source.flush)
+        return target
 
-    async def store(self, job: Job, target: BinaryIO, info: MediaInfo) -> StoredObject:
-        """Write the result's bytes; nobody sees them until ``finish`` writes the row."""
-        output = job.operation.output
+    async def _head_mounted(self, bucket: Bucket, key: str) -> StoredObject | None:
+        try:
+            return await self.objects.head(bucket, key)
+        except ServiceError as refusal:
+            if refusal.code == errors.NO_SUCH_KEY.code:
+                return None
+            raise
+
+    async def store(self, job: Job, bucket: Bucket, target: BinaryIO, info: MediaInfo) -> tuple[StoredObject, str]:
+        """Write the result's bytes, and tell their MD5; nobody sees them until ``finish`` writes the row.
+
+        Raises:
+            SupersededError: the bucket is mounted, and the job no longer this attempt's; nothing was written.
+        """
         upload = Upload(
-            bucket=output.bucket,
-            key=output.object,
+            bucket=bucket,
+            key=job.operation.output.object,
             content_type=VIDEO_CONTENT_TYPE if info.video else CONTENT_TYPES[job.operation.noise_reduction.format],
         )
-        return await self.objects.write_blob(upload, _chunks(target))
+        if not bucket.mounted:
+            stored = replace(await self.objects.write_blob(upload, _chunks(target)), job_id=job.job_id)
+            # The ETag of an object that was written in one piece.
+            return stored, stored.etag
+        if not await self._still_runs(job, None):
+            raise SupersededError
+        md5 = hashlib.md5(usedforsecurity=False)
+        stored = await self.objects.put(upload, _hashed(_chunks(target), md5.update))
+        return stored, md5.hexdigest()
 
     async def finish(self, job: Job, stored: StoredObject, result: MediaResult) -> None:
         """Make the output visible and end the job, in one transaction.
 
         Raises:
             SupersededError: the job is no longer this attempt's; nothing was written, and the result's bytes are gone.
+            ServiceError: WriteTargetBucketDenied, QuotaExceeded; the same holds.
         """
-        # The ETag of an object that was written in one piece is its MD5.
-        info = replace(result.info, md5=stored.etag)
-        outcome = Outcome(state=JobState.SUCCESS, message=result.note, media_info=info)
-        async with self.database.transaction() as tx:
-            ended = await self._end(tx, job, outcome)
-            if ended:
-                await _check_target(tx, job)
-                await tx.objects.put(stored)
+        outcome = Outcome(state=JobState.SUCCESS, message=result.note, media_info=result.info)
+        try:
+            async with self.database.transaction() as tx:
+                ended = await self._end(tx, job, outcome)
+                if ended and stored.blob_id:
+                    await _check_target(tx, job)
+                    await tx.objects.put(stored)
+        except ServiceError:
+            if stored.blob_id:
+                await self.objects.discard(stored)
+            raise
         if not ended:
-            await self.objects.discard(stored)
+            if stored.blob_id:
+                await self.objects.discard(stored)
             raise SupersededError
         log.info("job succeeded", seconds=result.info.duration, bytes=stored.size)
 
@@ -329,15 +360,15 @@ class _Progress:
         self.percent = percent
 
 
-async def _check_target(tx: Transaction, job: Job) -> Bucket:
-    """The output bucket must exist and belong to the account of the job's bucket, which is returned."""
+async def _check_target(tx: Transaction, job: Job) -> tuple[Bucket, Bucket]:
+    """The job's bucket and the output's, which must exist and belong to the same account."""
     output = job.operation.output
     source, target = await tx.buckets.get(job.bucket), await tx.buckets.get(output.bucket)
     if source is None or target is None or target.appid != source.appid or target.region != output.region:
         raise errors.WRITE_TARGET_BUCKET_DENIED(
             f"There is no bucket {output.bucket} in {output.region} that jobs of {job.bucket} may write to."
         )
-    return source
+    return source, target
 
 
 def _given_up(job: Job, faults: int, fault: Exception) -> Outcome:
@@ -373,6 +404,12 @@ async def _nameless_file() -> AsyncIterator[BinaryIO]:
         yield file
     finally:
         await asyncio.to_thread(file.close)
+
+
+async def _hashed(chunks: AsyncIterator[bytes], update: Callable[[bytes], None]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        await asyncio.to_thread(update, chunk)
+        yield chunk
 
 
 async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:

@@ -3,9 +3,11 @@
 An object is a row and a blob. The blob is written first, the row makes it visible, so a reader sees an object whole or
 not at all. Before its first byte a blob is noted for the sweep, and the row's transaction deletes that note: however a
 writer ends, a blob whose row never came is removed once no writer can be at it any more.
+
+The objects of a mounted bucket have neither: its store is asked for everything.
 """
 
-import uuid
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,17 +15,35 @@ from datetime import timedelta
 from sordino import errors
 from sordino.domain.acl import Acl
 from sordino.domain.bucket import MAX_KEY_BYTES, Bucket, Listing, Piece, StoredObject
-from sordino.domain.ports import BlobDigest, BlobExpiredError, BlobNotFoundError, Blobs, Clock, Database
+from sordino.domain.mount import NewObject
+from sordino.domain.ports import (
+    BlobDigest,
+    BlobExpiredError,
+    BlobNotFoundError,
+    Blobs,
+    Clock,
+    Database,
+    MountedBucket,
+    Mounts,
+)
+from sordino.errors import ServiceError
+from sordino.storage.writing import write_blob
 
 UPLOAD_TIME = timedelta(days=1)
 """How long an object may be on its way; for so long the bytes of a writer that died stay."""
 
+REMOVALS_AT_ONCE = 16
+"""From a mounted bucket, in one call."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """What a writer says about an object besides its bytes; ``md5`` (hex), when given, must match them."""
+    """What a writer says about an object besides its bytes; ``md5`` (hex), when given, must match them.
 
-    bucket: str
+    ``size`` is None when it is not known before the bytes have come; ``overwrite``: whether an object may be replaced.
+    """
+
+    bucket: Bucket
     key: str
     content_type: str = "application/octet-stream"
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -31,45 +51,67 @@ class Upload:
     storage_class: str = "STANDARD"
     acl: Acl = Acl.DEFAULT
     md5: str | None = None
+    size: int | None = None
+    overwrite: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NoMounts:
+    """``ports.Mounts`` where there are none."""
+
+    async def open(self, bucket: Bucket) -> MountedBucket:
+        """Refuse.
+
+        Raises:
+            ServiceError: NoSuchBucket.
+        """
+        raise errors.NO_SUCH_BUCKET(f"The bucket {bucket.name} is not mounted here.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectStore:
-    """The object use cases over a database and a blob store."""
+    """The object use cases over a database, a blob store and the stores of mounted buckets.
+
+    Whatever is said about a mounted bucket may be refused as its store refuses it: AccessDenied, NoSuchBucket.
+    """
 
     database: Database
     blobs: Blobs
     clock: Clock
+    mounts: Mounts = NoMounts()
 
     async def put(self, upload: Upload, chunks: AsyncIterator[bytes]) -> StoredObject:
         """Write an object from a stream of bytes; it becomes visible whole or not at all.
 
         Raises:
             ServiceError: BadDigest when the bytes are not those of ``upload.md5``, KeyTooLong, NoSuchBucket,
-                RequestTimeOut when they took longer than ``UPLOAD_TIME``.
+                FileAlreadyExists, QuotaExceeded, RequestTimeOut when they took longer than ``UPLOAD_TIME``; of a
+                mounted bucket also EntityTooLarge, and NotImplemented for what its store does not offer.
         """
+        if upload.bucket.mounted:
+            _check_key(upload.key)
+            mounted = await self.mounts.open(upload.bucket)
+            return await mounted.put(new_object(upload), chunks)
         stored = await self.write_blob(upload, chunks)
-        async with self.database.transaction() as tx:
-            if await tx.buckets.get(upload.bucket) is None:
-                raise errors.NO_SUCH_BUCKET()
-            try:
-                await tx.objects.put(stored)
-            except BlobExpiredError as error:
-                raise errors.REQUEST_TIMEOUT() from error
+        try:
+            async with self.database.transaction() as tx:
+                await tx.objects.put(stored, overwrite=upload.overwrite)
+        except BlobExpiredError as error:
+            raise errors.REQUEST_TIMEOUT() from error
+        except ServiceError:
+            # Not left to the sweep, see ``write_blob``.
+            await self.discard(stored)
+            raise
         return stored
 
     async def write_blob(self, upload: Upload, chunks: AsyncIterator[bytes]) -> StoredObject:
-        """Write the bytes alone and return the row that makes them an object when put within ``UPLOAD_TIME``."""
-        if len(upload.key.encode()) > MAX_KEY_BYTES:
-            raise errors.KEY_TOO_LONG()
-        blob_id = uuid.uuid4().hex
-        async with self.database.transaction() as tx:
-            await tx.objects.expect_blob(blob_id, self.clock.now() + UPLOAD_TIME)
-        digest = await self.blobs.put(blob_id, chunks)
-        if upload.md5 is not None and upload.md5 != digest.md5:
-            # Not left to the sweep: a client that does it again and again would fill the disk for a day.
-            await self.blobs.remove(blob_id)
-            raise errors.BAD_DIGEST()
+        """Write the bytes alone and return the row that makes them an object when put within ``UPLOAD_TIME``.
+
+        The bucket is not mounted.
+        """
+        _check_key(upload.key)
+        until = self.clock.now() + UPLOAD_TIME
+        blob_id, digest = await write_blob(self.database, self.blobs, chunks, until=until, md5=upload.md5)
         return self._row(upload, blob_id, digest)
 
     async def discard(self, stored: StoredObject) -> None:
@@ -82,7 +124,7 @@ class ObjectStore:
 
     def _row(self, upload: Upload, blob_id: str, digest: BlobDigest) -> StoredObject:
         return StoredObject(
-            bucket=upload.bucket,
+            bucket=upload.bucket.name,
             key=upload.key,
             size=digest.size,
             etag=digest.md5,
@@ -102,18 +144,24 @@ class ObjectStore:
         Raises:
             ServiceError: NoSuchKey.
         """
+        if bucket.mounted:
+            return await (await self.mounts.open(bucket)).head(key)
         async with self.database.reading() as tx:
             stored = await tx.objects.get(bucket.name, key)
         if stored is None:
             raise errors.NO_SUCH_KEY()
         return stored
 
-    async def read(self, bucket: Bucket, stored: StoredObject, start: int, end: int) -> AsyncIterator[bytes]:  # noqa: ARG002
+    async def read(self, bucket: Bucket, stored: StoredObject, start: int, end: int) -> AsyncIterator[bytes]:
         """The object's bytes ``start`` to ``end`` (exclusive).
 
         Raises:
             BlobNotFoundError: they are gone: the object was replaced or deleted since.
         """
+        if bucket.mounted:
+            async for chunk in (await self.mounts.open(bucket)).read(stored, start, end):
+                yield chunk
+            return
         for blob_id, first, last in await self._spans(stored, start, end):
             async for chunk in self.blobs.get(blob_id, first, last):
                 yield chunk
@@ -130,15 +178,76 @@ class ObjectStore:
 
     async def remove(self, bucket: Bucket, key: str) -> None:
         """Delete the object; quiet when there is none."""
+        if bucket.mounted:
+            await (await self.mounts.open(bucket)).remove(key)
+            return
         async with self.database.transaction() as tx:
             await tx.objects.remove(bucket.name, key)
+
+    async def remove_many(self, bucket: Bucket, keys: Sequence[str]) -> Mapping[str, ServiceError]:
+        """Delete the objects of these keys that are there; those that could not be deleted, with the reason.
+
+        Those of a bucket that is not mounted go all at once, or none does.
+        """
+        if not bucket.mounted:
+            async with self.database.transaction() as tx:
+                await tx.objects.remove_many(bucket.name, keys)
+            return {}
+        return await self._remove_mounted(await self.mounts.open(bucket), keys)
+
+    async def _remove_mounted(self, mounted: MountedBucket, keys: Sequence[str]) -> Mapping[str, ServiceError]:
+        failed: dict[str, ServiceError] = {}
+        some = asyncio.Semaphore(REMOVALS_AT_ONCE)
+
+        async def remove(key: str) -> None:
+            async with some:
+                try:
+                    await mounted.remove(key)
+                except ServiceError as refusal:
+                    failed[key] = refusal
+
+        async with asyncio.TaskGroup() as group:
+            for key in keys:
+                group.create_task(remove(key))
+        return failed
 
     async def list(self, bucket: Bucket, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:
         """One page of the bucket; ``limit`` is 0-1000."""
         if limit == 0:
             return Listing(objects=(), prefixes=(), next_marker=None)
+        if bucket.mounted:
+            mounted = await self.mounts.open(bucket)
+            return await mounted.list(prefix=prefix, delimiter=delimiter, marker=marker, limit=limit)
         async with self.database.transaction() as tx:
             return await tx.objects.list(bucket.name, prefix=prefix, delimiter=delimiter, marker=marker, limit=limit)
+
+
+def new_object(upload: Upload) -> NewObject:
+    """What the store of a mounted bucket is told about an object.
+
+    Raises:
+        ServiceError: NotImplemented for an access control list that is not the bucket's, and for a condition.
+    """
+    if not upload.overwrite:
+        raise errors.NOT_IMPLEMENTED("x-cos-forbid-overwrite is not offered for a mounted bucket; leave it out.")
+    if upload.acl not in (Acl.DEFAULT, upload.bucket.acl):
+        raise errors.NOT_IMPLEMENTED(
+            "Objects of a mounted bucket have no access control lists of their own; leave out x-cos-acl."
+        )
+    return NewObject(
+        key=upload.key,
+        size=upload.size,
+        content_type=upload.content_type,
+        headers=upload.headers,
+        metadata=upload.metadata,
+        storage_class=upload.storage_class,
+        md5=upload.md5,
+    )
+
+
+def _check_key(key: str) -> None:
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise errors.KEY_TOO_LONG()
 
 
 def _within(pieces: Iterable[Piece], start: int, end: int) -> Iterator[tuple[str, int, int]]:

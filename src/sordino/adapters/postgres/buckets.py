@@ -18,7 +18,10 @@ INSERT INTO buckets (name, region, appid, created_at, acl)
 VALUES (%(name)s, %(region)s, %(appid)s, %(created_at)s, %(acl)s)
     ON CONFLICT (name) DO NOTHING
 """
-_COLUMNS: Final = "name, region, appid, created_at, acl, max_bytes, max_objects, results_days"
+_COLUMNS: Final = """
+name, region, appid, created_at, acl, vary_origin, max_bytes, max_objects, results_days,
+EXISTS (SELECT FROM mounts WHERE mounts.bucket = buckets.name) AS mounted
+"""
 _GET: Final = f"SELECT {_COLUMNS} FROM buckets WHERE name = %(name)s"  # noqa: S608 - the only text put in is ours
 _LIST: Final = f"""
 SELECT {_COLUMNS}
@@ -33,6 +36,7 @@ _SET_RESULTS_DAYS: Final = "UPDATE buckets SET results_days = %(days)s WHERE nam
 _LOCK: Final = "SELECT FROM buckets WHERE name = %(name)s FOR UPDATE"
 _IN_USE: Final = """
 SELECT EXISTS (SELECT FROM objects WHERE bucket = %(name)s)
+    OR EXISTS (SELECT FROM uploads WHERE bucket = %(name)s)
     OR EXISTS (SELECT FROM jobs WHERE bucket = %(name)s AND state = ANY(%(unfinished)s)) AS in_use
 """
 _REMOVE: Final = (
@@ -40,6 +44,7 @@ _REMOVE: Final = (
     "DELETE FROM templates WHERE bucket = %(name)s",
     "DELETE FROM queues WHERE bucket = %(name)s",
     "DELETE FROM services WHERE bucket = %(name)s",
+    "DELETE FROM mounts WHERE bucket = %(name)s",
     "DELETE FROM buckets WHERE name = %(name)s",
 )
 _UNFINISHED: Final = [state.value for state in JobState if not state.terminal]
@@ -91,7 +96,7 @@ class PostgresBuckets:
     async def remove(self, name: str) -> bool:
         """Delete the bucket with its services, queues, templates and finished jobs.
 
-        False when it still holds objects or unfinished jobs. True also when there is no such bucket (any more): of two
+        False when it still holds objects, uploads or unfinished jobs. True also when there is no such bucket (any more): of two
         that remove it, neither is told that it is in use.
         """
         await PostgresQueues(self.connection).alone(name)

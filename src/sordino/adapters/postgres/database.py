@@ -20,11 +20,14 @@ from sordino.adapters.postgres.jobs import PostgresJobs
 from sordino.adapters.postgres.message_queues import PostgresMessageQueues
 from sordino.adapters.postgres.message_topics import PostgresMessageTopics
 from sordino.adapters.postgres.migrate import is_current
+from sordino.adapters.postgres.mounts import PostgresMounts
 from sordino.adapters.postgres.objects import PostgresObjects
 from sordino.adapters.postgres.queues import PostgresQueues
 from sordino.adapters.postgres.releases import PostgresReleases
 from sordino.adapters.postgres.session import Connection, conninfo, lazy, unavailable_when_lost
+from sordino.adapters.postgres.sharing import PostgresSharing
 from sordino.adapters.postgres.templates import PostgresTemplates
+from sordino.adapters.postgres.uploads import PostgresUploads
 from sordino.adapters.postgres.usage import PostgresUsages, refused_over_quota
 from sordino.domain.ports import Tasks
 
@@ -45,6 +48,9 @@ class PostgresTransaction:
     queues: PostgresQueues
     templates: PostgresTemplates
     objects: PostgresObjects
+    mounts: PostgresMounts
+    sharing: PostgresSharing
+    uploads: PostgresUploads
     jobs: PostgresJobs
     deliveries: PostgresDeliveries
     message_queues: PostgresMessageQueues
@@ -142,6 +148,9 @@ class PostgresDatabase:
             queues=PostgresQueues(connection),
             templates=PostgresTemplates(connection),
             objects=PostgresObjects(connection),
+            mounts=PostgresMounts(connection),
+            sharing=PostgresSharing(connection),
+            uploads=PostgresUploads(connection),
             jobs=PostgresJobs(connection),
             deliveries=PostgresDeliveries(connection),
             message_queues=PostgresMessageQueues(connection),

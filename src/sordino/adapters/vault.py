@@ -1,0 +1,105 @@
+"""Secrets at rest: what the database holds of them is of no use without a key that lies outside of it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from sordino.domain.ports import VaultError
+
+KEY_FILE: Final = "secrets.key"
+HOW_TO_MAKE: Final = "32 random bytes in URL-safe base64, as `openssl rand -base64 32 | tr +/ -_` writes them"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FernetVault:
+    """``ports.Vault`` by Fernet (AES-128-CBC and HMAC-SHA256).
+
+    Attributes:
+        data: the directory of the file that holds the keys unless ``keys`` does: one a line, the first one seals.
+        keys: of the setting, in the same order.
+    """
+
+    data: Path
+    keys: tuple[str, ...] = ()
+
+    def seal(self, secret: str) -> str:
+        """Encrypt; the first secret of all makes the file of the key.
+
+        Raises:
+            VaultError: the key cannot be read or made.
+        """
+        return self._fernet(make=True).encrypt(secret.encode()).decode()
+
+    def open(self, sealed: str) -> str:
+        """Decrypt.
+
+        Raises:
+            VaultError: it was sealed with a key that is not here.
+        """
+        try:
+            return self._fernet(make=False).decrypt(sealed).decode()
+        except InvalidToken:
+            raise VaultError(
+                "A secret in the database was sealed with a key that this machine does not have. Every machine of a "
+                f"service needs the same {KEY_FILE}, or SORDINO_SECRETS_KEY: copy it from the one that sealed it."
+            ) from None
+
+    def _fernet(self, *, make: bool) -> MultiFernet:
+        return MultiFernet([parse_key(key) for key in self.keys or self._file(make=make)])
+
+    def _file(self, *, make: bool) -> tuple[str, ...]:
+        path = self.data / KEY_FILE
+        try:
+            if make and not path.exists():
+                _make(path)
+            keys = tuple(path.read_text().split())
+        except FileNotFoundError:
+            raise VaultError(
+                f"There is no {path}, which the secrets in the database were sealed with: copy it from the machine "
+                "that sealed them, or set SORDINO_SECRETS_KEY."
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise VaultError(f"{path} cannot be used: {error}") from error
+        if not keys:
+            raise VaultError(f"{path} is empty: restore it from a copy.")
+        return keys
+
+
+def parse_key(text: str) -> Fernet:
+    """A key.
+
+    Raises:
+        VaultError: it is none.
+    """
+    try:
+        return Fernet(text)
+    except ValueError:
+        raise VaultError(f"A key of secrets is {HOW_TO_MAKE}.") from None
+
+
+def _make(path: Path) -> None:
+    """Write a new key, for the owner of its directory alone; when another process has just done so, that one stays."""
+    draft = path.with_suffix(f".{os.getpid()}.draft")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if os.geteuid() == 0:
+                # The operator may be root where the service is not.
+                owner = path.parent.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            file.write(Fernet.generate_key() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
