@@ -49,6 +49,7 @@ from sordino.storage.buckets import BucketStore
 from sordino.storage.leftovers import Leftovers
 from sordino.storage.lifecycle import Lifecycle
 from sordino.storage.objects import ObjectStore
+from sordino.storage.operate_buckets import OperateBuckets
 from sordino.storage.quota import Folding, Quotas
 from sordino.storage.sweep import Sweep
 from sordino.wire.callbacks import render_callback
@@ -181,6 +182,17 @@ async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
     """
     async with _open_running(settings) as database:
         yield Accounts(database=database)
+
+
+@asynccontextmanager
+async def open_buckets(settings: Settings) -> AsyncIterator[OperateBuckets]:
+    """The operator's use cases of buckets alone, beside a service that runs.
+
+    Raises:
+        NoDatabaseError: its database does not answer, or is another version's.
+    """
+    async with _open_running(settings) as database:
+        yield OperateBuckets(database=database)
 
 
 @asynccontextmanager

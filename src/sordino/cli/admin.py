@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
+from sordino.cli.admin_bucket import bucket_app
+from sordino.cli.operate import BucketName, Data, Json, JsonArray, print_table, run_with, with_database
 from sordino.cli.start import fail, read_settings
 from sordino.domain.release import MAX_WEIGHT
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     from sordino.adapters.certificates import Names
     from sordino.adapters.tls_directory import Made
     from sordino.domain.identity import Account
@@ -24,32 +24,30 @@ if TYPE_CHECKING:
     from sordino.storage.accounts import Accounts
 
 T = TypeVar("T")
-C = TypeVar("C")
 
 DEFAULT = "default"
 DEFAULT_DAYS = 730
 MAX_DAYS = 825
 """Apple's systems take no certificate that lasts longer."""
 
-app = typer.Typer(help="Administer a service: its certificate, accounts, queues and jobs.", no_args_is_help=True)
+app = typer.Typer(
+    help="Administer a service: its certificate, accounts, buckets, queues and jobs.", no_args_is_help=True
+)
 account_app = typer.Typer(help="Weights of accounts. The service must be running.", no_args_is_help=True)
 app.add_typer(account_app, name="account")
 queue_app = typer.Typer(help="Limits and weights of queues. The service must be running.", no_args_is_help=True)
 app.add_typer(queue_app, name="queue")
 job_app = typer.Typer(help="Jobs, whosever they are. The service must be running.", no_args_is_help=True)
 app.add_typer(job_app, name="job")
+app.add_typer(bucket_app, name="bucket")
 
-Data = Annotated[Path | None, typer.Option("--data", help="The service's data directory. [SORDINO_DATA]")]
-BucketName = Annotated[str, typer.Argument(help="Full name of the bucket, `<name>-<APPID>`.", metavar="BUCKET")]
 JobId = Annotated[str, typer.Argument(help="Id of the job.", metavar="JOB_ID")]
-Json = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
-JsonArray = Annotated[bool, typer.Option("--json", help="Print a JSON array.")]
 Limit = Annotated[str | None, typer.Option(help=f"A number from 1, or `{DEFAULT}`: the server's setting.")]
 
 
 @app.callback()
 def _group() -> None:
-    """Administer a service: its certificate, accounts, queues and jobs."""
+    """Administer a service: its certificate, accounts, buckets, queues and jobs."""
 
 
 @app.command()
@@ -159,7 +157,7 @@ def _show_accounts(accounts: "Sequence[Account]", *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
-        _print(("account", "root user", "weight"), [tuple(map(str, row.values())) for row in rows])
+        print_table(("account", "root user", "weight"), [tuple(map(str, row.values())) for row in rows])
 
 
 @queue_app.command("show")
@@ -270,62 +268,21 @@ def _run(settings: "Settings", use: "Callable[[Queues], Awaitable[T]]") -> T:
     """Do something with the queues of the service that runs."""
     from sordino.bootstrap import open_queues
 
-    return _run_with(lambda: open_queues(_with_database(settings)), use)
+    return run_with(lambda: open_queues(with_database(settings)), use)
 
 
 def _run_accounts(settings: "Settings", use: "Callable[[Accounts], Awaitable[T]]") -> T:
     """Do something with its accounts."""
     from sordino.bootstrap import open_accounts
 
-    return _run_with(lambda: open_accounts(_with_database(settings)), use)
+    return run_with(lambda: open_accounts(with_database(settings)), use)
 
 
 def _run_jobs(settings: "Settings", use: "Callable[[OperateJobs], Awaitable[T]]") -> T:
     """Do something with its jobs."""
     from sordino.bootstrap import open_jobs
 
-    return _run_with(lambda: open_jobs(_with_database(settings)), use)
-
-
-def _run_with(open_cases: "Callable[[], AbstractAsyncContextManager[C]]", use: "Callable[[C], Awaitable[T]]") -> T:
-    import asyncio
-
-    from sordino.bootstrap import NoDatabaseError
-    from sordino.domain.ports import DatabaseUnavailableError
-    from sordino.errors import ServiceError
-
-    async def work() -> T:
-        async with open_cases() as cases:
-            return await use(cases)
-
-    try:
-        return asyncio.run(work())
-    except ServiceError as refusal:
-        fail(refusal.message)
-    except NoDatabaseError as error:
-        fail(str(error))
-    except DatabaseUnavailableError as error:
-        fail(f"the database does not answer: {error}")
-
-
-def _with_database(settings: "Settings") -> "Settings":
-    """With the database of the embedded server, when no other is set."""
-    from pydantic import SecretStr
-
-    from sordino.adapters.postgres.embedded import EmbeddedPostgresError, find_running
-
-    if settings.database_url is not None:
-        return settings
-    try:
-        dsn = find_running(settings.data)
-    except EmbeddedPostgresError as error:
-        fail(str(error))
-    if dsn is None:
-        fail(
-            f"no service runs on {settings.data}: start it with `sordino serve`, name its directory with --data, "
-            "or its database with SORDINO_DATABASE_URL"
-        )
-    return settings.model_copy(update={"database_url": SecretStr(dsn)})
+    return run_with(lambda: open_jobs(with_database(settings)), use)
 
 
 async def _all(queues: "Queues", bucket: str) -> "Sequence[Queue]":
@@ -356,27 +313,13 @@ def _row(settings: "Settings", queue: "Queue") -> dict[str, Any]:
 
 
 def _print_queues(rows: "Sequence[dict[str, Any]]") -> None:
-    _print(("queue", "name", "state", "most waiting", "most running", "weight"), [_cells(row) for row in rows])
+    print_table(("queue", "name", "state", "most waiting", "most running", "weight"), [_cells(row) for row in rows])
 
 
 def _cells(row: dict[str, Any]) -> Sequence[str]:
     name = f"{row['name']} (default)" if row["is_default"] else row["name"]
     limits = (_shown(row, "max_size"), _shown(row, "max_concurrent"))
     return (row["queue_id"], name, row["state"], *limits, str(row["weight"]))
-
-
-def _print(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*headings, box=None)
-    for cells in rows:
-        table.add_row(*map(Text, cells))
-    console = Console()
-    # Not a terminal but a file or pipe: nobody is there whose lines would break.
-    width = None if console.is_terminal else 400
-    Console(width=width).print(table)
 
 
 def _shown(row: dict[str, Any], limit: str) -> str:

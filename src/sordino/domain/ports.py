@@ -276,6 +276,10 @@ class Usages(Protocol):
         """The same as ``of``, found by reading the rows of all its objects and parts."""
         ...
 
+    async def both(self, bucket: str) -> tuple[Usage, Usage]:
+        """``of`` and ``counted`` at the same moment."""
+        ...
+
     async def unfolded(self, limit: int) -> Sequence[str]:
         """Up to ``limit`` buckets whose count lies in many rows."""
         ...

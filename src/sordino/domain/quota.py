@@ -1,6 +1,7 @@
 """What a bucket holds, and may hold."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,13 @@ class Quota:
 
 
 NO_QUOTA = Quota()
+
+
+class NewQuota(TypedDict, total=False):
+    """Limits of a quota to set; None: none."""
+
+    bytes: int | None
+    objects: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,10 @@ SELECT {_SUM}
         UNION ALL
         SELECT size, 0 FROM parts WHERE bucket = %(bucket)s) AS held
 """  # noqa: S608 - as above
+_BOTH: Final = f"""
+SELECT known.bytes, known.objects, counted.bytes AS counted_bytes, counted.objects AS counted_objects
+  FROM ({_OF}) AS known CROSS JOIN ({_COUNTED}) AS counted
+"""  # noqa: S608 - as above
 _UNFOLDED: Final = "SELECT DISTINCT bucket FROM bucket_usage WHERE NOT folded LIMIT %(limit)s"
 # One statement, so whoever reads sees all of the old rows or the new one. Nothing else locks a row, and another fold
 # passes these over: then there are two folded rows until the next time.
@@ -61,6 +65,14 @@ class PostgresUsages:
     async def counted(self, bucket: str) -> Usage:
         """The same as ``of``, found by reading the rows of all its objects and parts."""
         return await self._one(_COUNTED, bucket)
+
+    async def both(self, bucket: str) -> tuple[Usage, Usage]:
+        """``of`` and ``counted`` at the same moment."""
+        row = await (await self.connection.execute(_BOTH, {"bucket": bucket})).fetchone()
+        if row is None:
+            return Usage(), Usage()
+        counted = Usage(bytes=row["counted_bytes"], objects=row["counted_objects"])
+        return _usage(row), counted
 
     async def unfolded(self, limit: int) -> Sequence[str]:
         """Up to ``limit`` buckets whose count lies in many rows."""
