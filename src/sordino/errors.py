@@ -80,6 +80,7 @@ SIGNATURE_EXPIRED = ErrorKind(
 )
 CI_ACCESS_DENIED = ErrorKind(401, "AccessDenied", "The signature does not match; check the SecretKey.")
 ACCESS_DENIED = ErrorKind(403, "AccessDenied", "Access is denied.")
+ACCESS_FORBIDDEN = ErrorKind(403, "AccessForbidden", "CORSResponse: No CORS rule allows this request.")
 REQUEST_HAS_EXPIRED = ErrorKind(403, "AccessDenied", "Request has expired")
 REQUEST_TIME_TOO_SKEWED = ErrorKind(
     403, "RequestTimeTooSkewed", "The client's clock differs too much from the server's."
@@ -97,12 +98,18 @@ INVALID_PART_ORDER = ErrorKind(400, "InvalidPartOrder", "Name the parts in ascen
 NO_SUCH_UPLOAD = ErrorKind(
     404, "NoSuchUpload", "There is no such upload of this key: it was never begun, or was completed or aborted."
 )
-MALFORMED_XML = ErrorKind(400, "MalformedXML", "The body is not well-formed XML of the expected shape.")
-MISSING_REQUEST_BODY = ErrorKind(400, "MissingRequestBodyError", "The request needs an XML body.")
 BAD_DIGEST = ErrorKind(400, "BadDigest", "The body does not match its Content-MD5.")
 INVALID_DIGEST = ErrorKind(400, "InvalidDigest", "Content-MD5 must be the base64 of 16 bytes.")
 NO_SUCH_BUCKET = ErrorKind(404, "NoSuchBucket", "The bucket does not exist.")
+NO_SUCH_COPY_SOURCE = ErrorKind(404, "NoSuchCopySource", "The object to copy does not exist.")
+FILE_ALREADY_EXISTS = ErrorKind(
+    409, "FileAlreadyExists", "There is an object of this key, and x-cos-forbid-overwrite says not to replace it."
+)
+MISSING_CONTENT_MD5 = ErrorKind(400, "MissingContentMD5", "Send the MD5 of the body, in base64, as Content-MD5.")
 NO_SUCH_KEY = ErrorKind(404, "NoSuchKey", "The object does not exist.")
+NO_SUCH_CORS = ErrorKind(
+    404, "NoSuchCORSConfiguration", "The bucket has no CORS rules of its own; put some with PUT /?cors."
+)
 BUCKET_ALREADY_EXISTS = ErrorKind(409, "BucketAlreadyExists", "Another account owns a bucket of this name.")
 BUCKET_ALREADY_OWNED_BY_YOU = ErrorKind(409, "BucketAlreadyOwnedByYou", "You own this bucket already.")
 BUCKET_NOT_EMPTY = ErrorKind(409, "BucketNotEmpty", "Delete the objects of the bucket first.")
@@ -131,8 +138,8 @@ MEDIA_BUCKET_ALREADY_BINDED = ErrorKind(
     403, "MediaBucketAlreadyBinded", "The media service is open on this bucket already."
 )
 MEDIA_BUCKET_UN_BINDED = ErrorKind(403, "MediaBucketUnBinded", "The service is not open on this bucket; open it first.")
-QUOTA_EXCEEDED = ErrorKind(403, "QuotaExceeded", "The bucket would hold more than its quota.")
 
 # Ours
+QUOTA_EXCEEDED = ErrorKind(403, "QuotaExceeded", "The bucket would hold more than its quota.")
 INTERNAL_ERROR = ErrorKind(500, "InternalError", "The server failed; the request id finds the cause in its log.")
 SERVICE_UNAVAILABLE = ErrorKind(503, "ServiceUnavailable", "The server cannot answer now; try again.")

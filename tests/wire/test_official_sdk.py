@@ -149,7 +149,7 @@ def test_list_objects(sdk):
         delimiter="/",
         max_keys=1000,
         url_encoded=True,
-        owner=OWNER,
+        owner=OWNER.appid,
     )
     reply = api.client.list_objects(Bucket=BUCKET, Prefix=prefix, Delimiter="/")
     _, query = receive(api.wire.sent[0])

@@ -31,7 +31,7 @@ def listing(*objects, prefixes=(), next_marker=None, **asked):
     """A page of a listing as callers of the Python SDK get it."""
     settings = {"prefix": "", "marker": "", "delimiter": "", "max_keys": 1000, "url_encoded": True} | asked
     page = Listing(objects=objects, prefixes=prefixes, next_marker=next_marker)
-    data = xml_to_dict(render_object_list(page, bucket="test-1250000000", owner=OWNER, **settings))
+    data = xml_to_dict(render_object_list(page, bucket="test-1250000000", owner=OWNER.appid, **settings))
     format_dict(data, ["Contents", "CommonPrefixes"])
     if settings["url_encoded"]:
         decode_result(data, ["Prefix", "Marker", "NextMarker"], [["Contents", "Key"], ["CommonPrefixes", "Prefix"]])
@@ -143,7 +143,7 @@ def test_url_encoding_as_other_sdks_decode_it():
         delimiter="/",
         max_keys=1,
         url_encoded=True,
-        owner=OWNER,
+        owner=OWNER.appid,
     ).decode()
     assert "<Key>in/a%20b%2B%E4%B8%AD%26.wav</Key>" in written
     assert "<Delimiter>/</Delimiter>" in written

@@ -15,3 +15,7 @@ class Acl(StrEnum):
     DEFAULT = "default"
     PRIVATE = "private"
     PUBLIC_READ = "public-read"
+
+    def within(self, bucket: "Acl") -> "Acl":
+        """What the list of an object comes to in a bucket of that list."""
+        return bucket if self is Acl.DEFAULT else self

@@ -29,6 +29,7 @@ class Bucket:
 
     Attributes:
         acl: who may read objects that say nothing else; never ``Acl.DEFAULT``.
+        vary_origin: as ``Cors.vary`` of its rules.
         mounted: whether its objects lie in a bucket of another store, under their own names.
         quota: how much it may hold.
         results_days: how long objects that jobs wrote are kept, days; 0: for ever, None: as the server is set.
@@ -39,6 +40,7 @@ class Bucket:
     appid: str
     created_at: datetime
     acl: Acl = Acl.PRIVATE
+    vary_origin: bool = False
     mounted: bool = False
     quota: Quota = NO_QUOTA
     results_days: int | None = None

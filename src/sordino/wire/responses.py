@@ -1,10 +1,12 @@
 """Refusals, and the lists of objects and buckets, as reply bodies."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from urllib.parse import quote
 
 from sordino.domain.bucket import Bucket, Listing, StoredObject
 from sordino.domain.identity import Account
+from sordino.domain.upload import Part
 from sordino.errors import ServiceError
 from sordino.wire import xml
 from sordino.wire.address import Service
@@ -37,7 +39,7 @@ def render_object_list(
     delimiter: str,
     max_keys: int,
     url_encoded: bool,
-    owner: Account,
+    owner: str,
 ) -> bytes:
     """The reply of GET Bucket (List Objects).
 
@@ -50,7 +52,7 @@ def render_object_list(
         max_keys: as asked or defaulted.
         url_encoded: whether ``encoding-type=url`` was asked: keys and prefixes are then percent-encoded, which is
             the only way to show characters that XML cannot carry.
-        owner: whose bucket it is; shown by its APPID.
+        owner: APPID of the account whose bucket it is.
     """
     text = _url_encode if url_encoded else str
     asked: list[xml.Node] = [
@@ -61,7 +63,7 @@ def render_object_list(
         *([("EncodingType", "url")] if url_encoded else []),
         *([("Delimiter", text(delimiter))] if delimiter else []),
     ]
-    objects = [("Contents", _contents(stored, text(stored.key), owner.appid)) for stored in listing.objects]
+    objects = [("Contents", _contents(stored, text(stored.key), owner)) for stored in listing.objects]
     prefixes = [("CommonPrefixes", [("Prefix", text(folded))]) for folded in listing.prefixes]
     if listing.next_marker is None:
         page: list[xml.Node] = [("IsTruncated", "false")]
@@ -90,6 +92,24 @@ def render_bucket_list(
     if next_marker is not None:
         page.append(("NextMarker", next_marker))
     return xml.document("ListAllMyBucketsResult", [("Owner", identity), ("Buckets", rows), *page])
+
+
+def render_copied_object(stored: StoredObject) -> bytes:
+    """The reply of PUT Object - Copy: what the copy is like."""
+    return xml.document("CopyObjectResult", _copied(stored.etag, stored.crc64, stored.last_modified))
+
+
+def render_copied_part(part: Part) -> bytes:
+    """The reply of Upload Part - Copy: what the part is like."""
+    return xml.document("CopyPartResult", _copied(part.etag, part.crc64, part.last_modified))
+
+
+def _copied(etag: str, crc64: int | None, at: datetime) -> list[xml.Node]:
+    return [
+        ("ETag", f'"{etag}"'),
+        *([("CRC64", str(crc64))] if crc64 is not None else []),
+        ("LastModified", iso_time(at)),
+    ]
 
 
 def _contents(stored: StoredObject, key: str, owner: str) -> list[xml.Node]:

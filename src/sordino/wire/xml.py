@@ -15,6 +15,12 @@ Content: TypeAlias = "str | int | Sequence[Node]"
 Node: TypeAlias = "tuple[str, Content]"
 """An element to write: its name and content."""
 
+TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
+"""The name of a node that becomes the attribute ``xsi:type`` of the element it stands in."""
+
+MAX_ELEMENTS = 100_000
+"""More than any document of the protocol has; one that is written in four bytes takes a hundred times their room."""
+
 _DECLARED_ENCODING = re.compile(rb"""<\?xml\s[^>]*?\bencoding\s*=\s*["']([^"'>]*)""")
 _UTF_8 = frozenset({b"utf-8", b"utf8"})
 # The complement of XML 1.0's Char production.
@@ -54,7 +60,7 @@ def parse(body: bytes, *, max_bytes: int, max_depth: int) -> Element:
 
     Raises:
         ServiceError: ``MissingContent`` when there is no body, ``InvalidContent`` when it is too large (413), too
-            deep, no well-formed XML or uses what is refused above.
+            deep, of too many elements, no well-formed XML or uses what is refused above.
     """
     if len(body) > max_bytes:
         raise CONTENT_TOO_LARGE(f"The body has {len(body)} bytes; this call accepts {max_bytes}.")
@@ -95,6 +101,7 @@ class _Builder:
 
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
+        self._left = MAX_ELEMENTS
         self._open = [_Open("")]
 
     def root(self) -> Element:
@@ -106,6 +113,9 @@ class _Builder:
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:  # noqa: ARG002
         if len(self._open) > self._max_depth:
             raise INVALID_CONTENT(f"The body nests elements deeper than {self._max_depth}.")
+        self._left -= 1
+        if self._left < 0:
+            raise INVALID_CONTENT(f"The body has more than {MAX_ELEMENTS} elements.")
         self._open.append(_Open(tag.rpartition("}")[2]))
 
     def data(self, text: str) -> None:
@@ -143,4 +153,7 @@ def _fill(parent: etree._Element, content: Content) -> None:
         parent.text = _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", str(content)) or None
         return
     for name, inner in content:
-        _fill(etree.SubElement(parent, name), inner)
+        if name == TYPE:
+            parent.set(TYPE, str(inner))
+        else:
+            _fill(etree.SubElement(parent, name), inner)

@@ -18,6 +18,7 @@ from sordino.domain.callback import (
     MqTarget,
     NotifyConfig,
 )
+from sordino.domain.cors import Cors, CorsMethod, CorsRule
 from sordino.domain.job import (
     AudioFormat,
     Channels,
@@ -36,7 +37,7 @@ Stored = Mapping[str, Any]
 """A JSON object as the database gives it back."""
 
 
-def dump(value: NoiseReduction | Operation | MediaInfo | NotifyConfig | JobCallback | MqTarget) -> Jsonb:
+def dump(value: NoiseReduction | Operation | MediaInfo | NotifyConfig | JobCallback | MqTarget | Cors) -> Jsonb:
     """A value as a JSON object; decimals are text in it, so that they come back with the digits they had."""
     return Jsonb(asdict(value), dumps=partial(json.dumps, default=str))
 
@@ -49,6 +50,11 @@ def dump_media_info(info: MediaInfo | None) -> Jsonb | None:
 def dump_callback(callback: JobCallback) -> Jsonb | None:
     """NULL for a job that says nothing of its callback, as those of earlier versions do."""
     return None if callback == QUEUE_DECIDES else dump(callback)
+
+
+def dump_cors(cors: Cors | None) -> Jsonb | None:
+    """NULL for a bucket without rules."""
+    return None if cors is None else dump(cors)
 
 
 def load_noise_reduction(stored: Stored) -> NoiseReduction:
@@ -128,3 +134,19 @@ def dump_mq(target: MqTarget | None) -> Jsonb | None:
 def load_mq(stored: Stored | None) -> MqTarget | None:
     """The inverse of ``dump_mq``."""
     return MqTarget(**{**stored, "mode": MqMode(stored["mode"])}) if stored else None
+
+
+def load_cors(stored: Stored) -> Cors:
+    """The rules of a bucket."""
+    return Cors(rules=tuple(map(_load_cors_rule, stored["rules"])), vary=stored["vary"])
+
+
+def _load_cors_rule(stored: Stored) -> CorsRule:
+    return CorsRule(
+        origins=tuple(stored["origins"]),
+        methods=tuple(map(CorsMethod, stored["methods"])),
+        headers=tuple(stored["headers"]),
+        exposed=tuple(stored["exposed"]),
+        max_age=stored["max_age"],
+        rule_id=stored["rule_id"],
+    )
