@@ -127,7 +127,7 @@ def parse_bytes(text: str) -> int:
     base = 1024 if unit.endswith("I") else 1000
     whole, _, fraction = found["number"].partition(".")
     scale: int = base ** _POWERS.get(unit[:1], 0)
-    size = int(whole) * scale + int(fraction or 0) * scale // 10 ** len(fraction)
+    size: int = int(whole) * scale + int(fraction or 0) * scale // 10 ** len(fraction)
     if size > MOST:
         raise typer.BadParameter(f"--bytes is {text!r}; use at most {MOST}, or `{NONE}`")
     return size
