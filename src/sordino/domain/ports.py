@@ -292,8 +292,8 @@ class Usages(Protocol):
 class Uploads(Protocol):
     """Multipart uploads that are under way, and their parts.
 
-    The blob of a part is noted for the sweep as an object's is (``Objects``), until it belongs to the part; and again when
-    the part is replaced, or is deleted without having become a piece of an object.
+    The blob of a part is noted for the sweep as an object's is (``Objects``), until it belongs to the part; and again
+    when the part is replaced, or is deleted without having become a piece of an object.
     """
 
     async def add(self, upload: MultipartUpload) -> None:
@@ -334,10 +334,15 @@ class Uploads(Protocol):
         """
         ...
 
-    async def complete(self, upload_id: str, stored: StoredObject, numbers: Sequence[int]) -> None:
-        """Make an object of the parts of these numbers, in this order, and end the upload, which is ``locked``.
+    async def complete(
+        self, upload_id: str, stored: StoredObject, numbers: Sequence[int], *, overwrite: bool = True
+    ) -> None:
+        """Make an object of the parts of these numbers, in their order, and end the upload, which is ``locked``.
 
         ``stored.blob_id`` is new, and ``stored.pieces`` the number of parts. Other parts are dropped.
+
+        Raises:
+            ServiceError: FileAlreadyExists, unless an object of the key may be replaced (``overwrite``).
         """
         ...
 

@@ -1,7 +1,7 @@
 """Multipart uploads: an object that comes in parts."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -52,6 +52,28 @@ class Part:
     last_modified: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class NamedPart:
+    """A part as the one who completes an upload names it.
+
+    Attributes:
+        number: any whole number that is not negative.
+        etag: lower-case hex MD5; None for what is none, and so the ETag of no part.
+    """
+
+    number: int
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartListing:
+    """One page of an upload's parts, by number; ``next_marker`` is the last one of a truncated page."""
+
+    upload: MultipartUpload
+    parts: tuple[Part, ...]
+    next_marker: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadListing:
     """One page of a bucket's uploads, by key and id, and common prefixes; both in UTF-8 byte order.
@@ -66,7 +88,7 @@ class UploadListing:
     next_upload_id: str | None = None
 
 
-def combined_etag(parts: Sequence[Part]) -> str:
-    """The ETag of the object that the parts make: MD5 of their MD5s, and their number."""
-    digests = b"".join(bytes.fromhex(part.etag) for part in parts)
-    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
+def combined_etag(etags: Iterable[str]) -> str:
+    """The ETag of the object that parts make, from theirs: MD5 of their MD5s, and their number."""
+    digests = [bytes.fromhex(etag) for etag in etags]
+    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"

@@ -38,6 +38,15 @@ def new_trace_id() -> str:
     return b64encode(secrets.token_hex(16).encode()).decode()
 
 
+def new_upload_id(now: datetime) -> str:
+    """The milliseconds of ``now`` in 13 digits and 64 hex digits: of a key's uploads the last one listed is the newest.
+
+    Args:
+        now: the time, timezone-aware.
+    """
+    return f"{int(now.timestamp() * 1000):013d}{secrets.token_hex(32)}"
+
+
 def new_message_queue_id() -> str:
     """``queue-`` and 32 hex digits of a UUIDv4."""
     return f"queue-{uuid.uuid4().hex}"

@@ -96,8 +96,8 @@ class PostgresBuckets:
     async def remove(self, name: str) -> bool:
         """Delete the bucket with its services, queues, templates and finished jobs.
 
-        False when it still holds objects, uploads or unfinished jobs. True also when there is no such bucket (any more): of two
-        that remove it, neither is told that it is in use.
+        False when it still holds objects, uploads or unfinished jobs. True also when there is no such bucket (any
+        more): of two that remove it, neither is told that it is in use.
         """
         await PostgresQueues(self.connection).alone(name)
         await self.connection.execute(_LOCK, {"name": name})

@@ -9,11 +9,12 @@ from psycopg.errors import ForeignKeyViolation
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from sordino.adapters.postgres.folding import HIGHEST, after, common_prefix_of
 from sordino.adapters.postgres.session import Connection
 from sordino.domain.acl import Acl
-from sordino.domain.bucket import MAX_KEY_BYTES, Listing, Piece, StoredObject
+from sordino.domain.bucket import Listing, Piece, StoredObject
 from sordino.domain.ports import BlobExpiredError
-from sordino.errors import NO_SUCH_BUCKET
+from sordino.errors import FILE_ALREADY_EXISTS, NO_SUCH_BUCKET
 
 _COLUMNS: Final = """
 objects.bucket, objects.key, objects.size, objects.etag, objects.crc64, objects.blob_id, objects.last_modified,
@@ -23,25 +24,33 @@ objects.job_id
 _EXPECT: Final = "INSERT INTO unreferenced_blobs (blob_id, since) VALUES (%(blob_id)s, %(until)s)"
 # Locks the note, so a sweep passes it over; once a sweep has taken it, this waits for that transaction's end and finds
 # none. A note whose time has come does not count even before a sweep: one that failed half-way may have put it back.
-_ARRIVED: Final = "DELETE FROM unreferenced_blobs WHERE blob_id = %(blob_id)s AND since > clock_timestamp()"
+_ARRIVED: Final = "DELETE FROM unreferenced_blobs WHERE blob_id = ANY(%(blob_ids)s) AND since > clock_timestamp()"
 # A trigger notes the blob of a row that is replaced or deleted, see the migrations.
-_PUT: Final = """
+_INSERT: Final = """
 INSERT INTO objects (bucket, key, size, etag, crc64, blob_id, last_modified,
                      content_type, headers, metadata, storage_class, acl, pieces, job_id)
 VALUES (%(bucket)s, %(key)s, %(size)s, %(etag)s, %(crc64)s, %(blob_id)s, %(last_modified)s,
         %(content_type)s, %(headers)s, %(metadata)s, %(storage_class)s, %(acl)s, %(pieces)s, %(job_id)s)
-    ON CONFLICT (bucket, key) DO UPDATE
+    ON CONFLICT (bucket, key) DO
+"""
+_PUT: Final = f"""{_INSERT} UPDATE
    SET size = excluded.size, etag = excluded.etag, crc64 = excluded.crc64, blob_id = excluded.blob_id,
        last_modified = excluded.last_modified, content_type = excluded.content_type,
        headers = excluded.headers, metadata = excluded.metadata, storage_class = excluded.storage_class,
        acl = excluded.acl, pieces = excluded.pieces, job_id = excluded.job_id
 """
+_PUT_NEW: Final = f"{_INSERT} NOTHING"
 _GET: Final = f"""
 SELECT {_COLUMNS}
   FROM objects
  WHERE bucket = %(bucket)s AND key = %(key)s
 """  # noqa: S608 - the only text put in is ours
 _PIECES: Final = "SELECT blob_id, size FROM pieces WHERE object_blob = %(blob_id)s ORDER BY number"
+_ADD_PIECES: Final = """
+INSERT INTO pieces (object_blob, number, blob_id, size)
+SELECT %(object_blob)s, piece.number, piece.blob_id, piece.size
+  FROM unnest(%(blob_ids)s::text[], %(sizes)s::bigint[]) WITH ORDINALITY AS piece (blob_id, size, number)
+"""
 _REMOVE: Final = "DELETE FROM objects WHERE bucket = %(bucket)s AND key = %(key)s"
 # In the order of the keys, so that two of these never wait for each other.
 _REMOVE_MANY: Final = """
@@ -57,11 +66,7 @@ SELECT NULL AS common_prefix, {_COLUMNS}
  ORDER BY key
  LIMIT %(limit)s
 """  # noqa: S608 - the only text put in is ours
-# The common prefix that a key folds into, NULL when it stands for itself.
-_FOLD: Final = """
-left(objects.key, %(skip)s + nullif(strpos(substr(objects.key, %(skip)s + 1), %(delimiter)s), 0)
-                  + length(%(delimiter)s) - 1)
-"""
+_FOLD: Final = common_prefix_of("objects.key")
 # Each step asks the index for the one key after the last entry: after a key, or after all that a common prefix stands
 # for. So a prefix with a million keys costs one step. The rows are looked up one by one, too: LIMIT 1 keeps the planner
 # from joining with the whole bucket.
@@ -116,9 +121,6 @@ DELETE FROM unreferenced_blobs
 RETURNING blob_id
 """
 
-# Greater than whatever may follow a prefix in a key: no key has room for so many of the highest character.
-_HIGHEST: Final = "\U0010ffff" * (MAX_KEY_BYTES // 4 + 1)
-
 
 @dataclass(frozen=True, slots=True)
 class PostgresObjects:
@@ -130,19 +132,27 @@ class PostgresObjects:
         """Note a blob without an object: ``put`` may give it one until ``until``, then the sweep may take it."""
         await self.connection.execute(_EXPECT, {"blob_id": blob_id, "until": until})
 
-    async def put(self, stored: StoredObject) -> None:
-        """Insert or replace the object ``(bucket, key)`` and delete the note of its blob.
+    async def put(self, stored: StoredObject, pieces: Sequence[Piece] = (), *, overwrite: bool = True) -> None:
+        """Insert or replace the object ``(bucket, key)`` and delete the notes of its blobs.
+
+        Args:
+            stored: the object.
+            pieces: as many as ``stored.pieces``; of one that has any, ``blob_id`` is no blob's.
+            overwrite: whether another object may be replaced.
 
         Raises:
-            BlobExpiredError: the blob was not expected, or no longer.
-            ServiceError: NoSuchBucket, when the bucket was removed meanwhile.
+            BlobExpiredError: a blob was not expected, or no longer.
+            ServiceError: FileAlreadyExists; NoSuchBucket, when the bucket was removed meanwhile.
         """
-        if (await self.connection.execute(_ARRIVED, {"blob_id": stored.blob_id})).rowcount == 0:
-            raise BlobExpiredError(stored.blob_id)
-        try:
-            await self.connection.execute(_PUT, _row(stored))
-        except ForeignKeyViolation as error:
-            raise NO_SUCH_BUCKET() from error
+        await arrive(self.connection, *([piece.blob_id for piece in pieces] or [stored.blob_id]))
+        if pieces:
+            await self._add_pieces(stored.blob_id, pieces)
+        await write(self.connection, stored, overwrite=overwrite)
+
+    async def _add_pieces(self, object_blob: str, pieces: Sequence[Piece]) -> None:
+        blob_ids, sizes = [piece.blob_id for piece in pieces], [piece.size for piece in pieces]
+        parameters = {"object_blob": object_blob, "blob_ids": blob_ids, "sizes": sizes}
+        await self.connection.execute(_ADD_PIECES, parameters)
 
     async def get(self, bucket: str, key: str) -> StoredObject | None:
         """The object, or None."""
@@ -180,12 +190,12 @@ class PostgresObjects:
         parameters = {
             "bucket": bucket,
             "prefix": prefix,
-            "last": prefix + _HIGHEST,
-            "after": _after(marker, prefix, delimiter),
+            "last": prefix + HIGHEST,
+            "after": after(marker, prefix, delimiter),
             "limit": limit + 1,
             "skip": len(prefix),
             "delimiter": delimiter,
-            "highest": _HIGHEST,
+            "highest": HIGHEST,
         }
         found = await self.connection.execute(_LIST_FOLDED if delimiter else _LIST, parameters)
         rows = await found.fetchall()
@@ -201,17 +211,28 @@ class PostgresObjects:
         return [row["blob_id"] for row in await taken.fetchall()]
 
 
-def _after(marker: str, prefix: str, delimiter: str) -> str:
-    """The text that the first key of the page is greater than."""
-    common = _common_prefix(marker, prefix, delimiter)
-    return marker if common is None else common + _HIGHEST
+async def arrive(connection: Connection, *blob_ids: str) -> None:
+    """Delete the notes of blobs that rows refer to from now on.
+
+    Raises:
+        BlobExpiredError: a blob was not expected, or no longer.
+    """
+    if (await connection.execute(_ARRIVED, {"blob_ids": list(blob_ids)})).rowcount < len(blob_ids):
+        raise BlobExpiredError(*blob_ids[:1])
 
 
-def _common_prefix(key: str, prefix: str, delimiter: str) -> str | None:
-    if not delimiter or not key.startswith(prefix):
-        return None
-    found = key.find(delimiter, len(prefix))
-    return None if found < 0 else key[: found + len(delimiter)]
+async def write(connection: Connection, stored: StoredObject, *, overwrite: bool = True) -> None:
+    """Insert or, if ``overwrite``, replace an object, whose bytes have no note.
+
+    Raises:
+        ServiceError: FileAlreadyExists; NoSuchBucket, when the bucket was removed meanwhile.
+    """
+    try:
+        written = await connection.execute(_PUT if overwrite else _PUT_NEW, _row(stored))
+    except ForeignKeyViolation as error:
+        raise NO_SUCH_BUCKET() from error
+    if written.rowcount == 0:
+        raise FILE_ALREADY_EXISTS()
 
 
 def _listing(rows: Sequence[DictRow], *, truncated: bool) -> Listing:
