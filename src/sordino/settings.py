@@ -1,6 +1,7 @@
 """Every setting: type, unit, default, one line of help. The reference page docs/reference/settings.md is generated from here."""
 
 import os
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Literal
@@ -14,16 +15,23 @@ from sordino.denoisers import names
 from sordino.domain.bucket import split_bucket
 from sordino.domain.callback import MQ_REGIONS
 from sordino.domain.callback_url import Allowed
+from sordino.domain.cors import Cors
 from sordino.domain.mq_driver import MqDriver, parse_driver
 from sordino.domain.queue import MAX_LIMIT
+from sordino.domain.upload import MAX_PARTS
 
 PREFIX: Final = "SORDINO_"
 
-SECRETS: Final = frozenset({"database_url", "blobs_url", "callback_secret", "mq", *(f"mq_{it}" for it in MQ_REGIONS)})
+SECRETS: Final = frozenset(
+    {"database_url", "blobs_url", "secrets_key", "callback_secret", "mq", *(f"mq_{it}" for it in MQ_REGIONS)}
+)
 """Settings that may hold a password: no message shows their value."""
 
 BEATS_OF_SILENCE: Final = 3
 """Heartbeats that a living worker may miss, at the least, before it counts as dead."""
+
+KEY_BYTES: Final = 32
+"""Of a key that encrypts secrets."""
 
 TLS: Final = "tls"
 SERVER_CERTIFICATE: Final = "server.pem"
@@ -99,6 +107,10 @@ class Settings(BaseSettings):
         le=36500,
         description="How long objects that jobs write are kept in buckets that say nothing of it, days; 0: for ever.",
     )
+    secrets_key: SecretStr | None = Field(
+        None,
+        description="Key that the secrets of mounted buckets are encrypted with in the database, 32 random bytes in URL-safe base64; several, with commas, to change it: the first one encrypts. Empty: those in `secrets.key` in the data directory, which is made when it is needed first.",
+    )
     workers: PositiveInt = Field(
         default_factory=lambda: os.cpu_count() or 1,
         description="Worker processes of `sordino serve`; each runs one job at a time on one core.",
@@ -110,6 +122,10 @@ class Settings(BaseSettings):
     )
     default_bucket: str | None = Field(
         None, description="Bucket of requests whose host and path name none, `<name>-<APPID>`."
+    )
+    cors_origins: str = Field(
+        "",
+        description="Web pages that may use buckets without CORS rules of their own: a comma list of origins, such as `https://app.example, https://*.example.org`, or `*`. Empty: none.",
     )
     ci_on_any_host: bool = Field(
         default=True,
@@ -129,7 +145,18 @@ class Settings(BaseSettings):
     max_templates: PositiveInt = Field(200, description="Templates that a bucket may have.")
     max_input_bytes: PositiveInt = Field(10 * 1024**2, description="Largest input object of a job, bytes.")
     max_input_seconds: PositiveFloat = Field(6 * 3600, description="Longest audio a job decodes, seconds.")
-    max_object_bytes: PositiveInt = Field(5 * 1024**3, description="Largest object of one upload, bytes.")
+    max_object_bytes: PositiveInt = Field(
+        5 * 1024**3, description="Largest object of one upload, and largest part of an upload in parts, bytes."
+    )
+    max_multipart_bytes: PositiveInt = Field(
+        MAX_PARTS * 5 * 1024**3, description="Largest object that is uploaded in parts, bytes."
+    )
+    upload_days: int = Field(
+        7,
+        ge=0,
+        le=36500,
+        description="How long an upload in parts may take from its beginning, days; then it is aborted and its parts go. 0: for ever.",
+    )
     media_memory_bytes: PositiveInt = Field(
         2 * 1024**3, description="Address space the media process of a job may add, bytes."
     )
@@ -234,6 +261,13 @@ class Settings(BaseSettings):
                 )
         return value
 
+    @field_validator("secrets_key")
+    @classmethod
+    def _are_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not all(_is_key(text) for text in value.get_secret_value().split(",")):
+            raise ValueError("write 32 random bytes in URL-safe base64: openssl rand -base64 32 | tr +/ -_")
+        return value
+
     @field_validator("default_bucket")
     @classmethod
     def _is_a_bucket(cls, value: str | None) -> str | None:
@@ -247,6 +281,12 @@ class Settings(BaseSettings):
         heartbeat = info.data.get("heartbeat_seconds", 0.0)
         if value < BEATS_OF_SILENCE * heartbeat:
             raise ValueError(f"must be at least {BEATS_OF_SILENCE} x SORDINO_HEARTBEAT_SECONDS, which is {heartbeat:g}")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _is_a_list_of_origins(cls, value: str) -> str:
+        Cors.of_origins(value)
         return value
 
     @field_validator("callback_allow")
@@ -275,6 +315,11 @@ class Settings(BaseSettings):
         return self.blobs_url or (self.data.absolute() / "blobs").as_uri()
 
     @property
+    def secrets_keys(self) -> tuple[str, ...]:
+        """The keys of ``secrets_key``, the one that encrypts first; none when they are in the file."""
+        return tuple(self.secrets_key.get_secret_value().split(",")) if self.secrets_key else ()
+
+    @property
     def mq_drivers(self) -> dict[str, MqDriver]:
         """The message queue of each region."""
         own = {region: getattr(self, f"mq_{region}") for region in MQ_REGIONS}
@@ -297,6 +342,13 @@ def unknown_variables(environment: Iterable[str]) -> list[str]:
         for name in environment
         if name.upper().startswith(PREFIX) and name.upper() not in known and not name.startswith(_TESTS)
     )
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(urlsafe_b64decode(text)) == KEY_BYTES
+    except ValueError:
+        return False
 
 
 def _is_conninfo(text: str) -> bool:

@@ -192,14 +192,12 @@ class S3Bucket:
                 marker=marker if folded is None else folded + _HIGHEST,
                 limit=limit,
             )
-        skip = len(self.client.location.prefix)
-        objects = tuple(self._listed(entry, skip) for entry in page.entries)
-        prefixes = tuple(text[skip:] for text in page.prefixes)
-        names = sorted([*(stored.key for stored in objects), *prefixes], key=str.encode)
+        own = self.client.location.prefix
+        prefixes = (text.removeprefix(own) for text in page.prefixes)
         return Listing(
-            objects=tuple(stored for stored in objects if stored.key > marker),
+            objects=tuple(self._listed(entry) for entry in page.entries),
             prefixes=tuple(text for text in prefixes if text != folded),
-            next_marker=names[-1] if page.truncated and names else None,
+            next_marker=_next_marker(page).removeprefix(own) if page.truncated else None,
         )
 
     async def _page(self, *, prefix: str, delimiter: str, marker: str, limit: int) -> S3Listing:
@@ -217,10 +215,10 @@ class S3Bucket:
         except NotS3Error as error:
             raise BlobStoreError(f"the mounted store answers strangely: {error}") from error
 
-    def _listed(self, entry: S3Entry, skip: int) -> StoredObject:
+    def _listed(self, entry: S3Entry) -> StoredObject:
         return StoredObject(
             bucket=self.bucket,
-            key=entry.key[skip:],
+            key=entry.key.removeprefix(self.client.location.prefix),
             size=entry.size,
             etag=entry.etag,
             crc64=None,
@@ -389,7 +387,7 @@ class OpenMounts:
             raise BlobStoreError(f"the secret of the mount {mount.bucket} cannot be read: {error}") from error
         return S3Bucket(bucket=mount.bucket, client=S3Client.open(mount.location, mount.access_key_id, secret))
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close every connection."""
         for client in [*self._retired, *(made.client for _, made in self._open.values())]:
             await client.close()
@@ -457,6 +455,12 @@ def _common_prefix(key: str, prefix: str, delimiter: str) -> str | None:
         return None
     found = key.find(delimiter, len(prefix))
     return None if found < 0 else key[: found + len(delimiter)]
+
+
+def _next_marker(page: S3Listing) -> str:
+    """Where a page ends. Stores that do not say it where nothing folds end it with its last object."""
+    ends = [*(entry.key for entry in page.entries[-1:]), *page.prefixes[-1:]]
+    return page.next_marker or max(ends, default="")
 
 
 def _number(text: str) -> int | None:

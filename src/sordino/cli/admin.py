@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
+from sordino.cli import admin_mount
 from sordino.cli.admin_bucket import bucket_app
 from sordino.cli.operate import BucketName, Data, Json, JsonArray, print_table, run_with, with_database
 from sordino.cli.start import fail, read_settings
@@ -39,6 +40,7 @@ queue_app = typer.Typer(help="Limits and weights of queues. The service must be 
 app.add_typer(queue_app, name="queue")
 job_app = typer.Typer(help="Jobs, whosever they are. The service must be running.", no_args_is_help=True)
 app.add_typer(job_app, name="job")
+admin_mount.add_to(bucket_app)
 app.add_typer(bucket_app, name="bucket")
 
 JobId = Annotated[str, typer.Argument(help="Id of the job.", metavar="JOB_ID")]

@@ -35,20 +35,30 @@ class BucketStore:
             raise errors.ACCESS_DENIED(f"Your APPID is {owner.appid}: name the bucket {parts[0]}-{owner.appid}.")
         bucket = Bucket(name=name, region=region, appid=owner.appid, created_at=self.clock.now(), acl=acl)
         async with self.database.transaction() as tx:
-            if await tx.buckets.add(bucket):
-                if self.bind_on_create:
-                    await self._bind(tx, bucket)
+            if await self.add(tx, bucket):
                 return bucket
             existing = await tx.buckets.get(name)
         if existing is None or existing.appid == owner.appid:
             raise errors.BUCKET_ALREADY_OWNED_BY_YOU()
         raise errors.BUCKET_ALREADY_EXISTS()
 
+    async def add(self, tx: Transaction, bucket: Bucket) -> bool:
+        """Add a bucket as new ones begin; False when the name is taken."""
+        added = await tx.buckets.add(bucket)
+        if added and self.bind_on_create:
+            await self._bind(tx, bucket)
+        return added
+
     async def _bind(self, tx: Transaction, bucket: Bucket) -> None:
         """Open every service. Nobody sees the bucket yet, so nobody has to be kept out."""
         for kind in ServiceKind:
             await tx.bindings.open(bucket.name, kind, bucket.created_at, automatic=True)
         await add_default_queue(tx, bucket.name, self.new_queue_id, bucket.created_at)
+
+    async def find(self, name: str) -> Bucket | None:
+        """The bucket of that name, whoever owns it; None when there is none."""
+        async with self.database.reading() as tx:
+            return await tx.buckets.get(name)
 
     async def list(self, owner: Account) -> Sequence[Bucket]:
         """The buckets of ``owner``, by name."""
@@ -59,9 +69,16 @@ class BucketStore:
         """Delete an empty bucket.
 
         Raises:
-            ServiceError: BucketNotEmpty when it holds objects, unfinished uploads or unfinished jobs.
+            ServiceError: BucketNotEmpty when it holds objects, unfinished uploads or unfinished jobs; AccessDenied when
+                it is mounted.
         """
         async with self.database.transaction() as tx:
+            bucket = await tx.buckets.get(name)
+            if bucket is not None and bucket.mounted:
+                raise errors.ACCESS_DENIED(
+                    f"The bucket {name} is mounted, and its objects lie elsewhere: its operator can unmount it "
+                    "(sordino admin bucket unmount)."
+                )
             if not await tx.buckets.remove(name):
                 raise errors.BUCKET_NOT_EMPTY(
                     "The bucket still holds objects, or uploads or jobs that have not ended; "

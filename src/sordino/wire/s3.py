@@ -38,11 +38,12 @@ class S3Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Listing:
-    """A page of a bucket."""
+    """A page of a bucket; ``next_marker`` is empty where the store leaves it to be guessed."""
 
     entries: tuple[S3Entry, ...]
     prefixes: tuple[str, ...]
     truncated: bool
+    next_marker: str = ""
 
 
 def parse_error(body: bytes) -> S3Error:
@@ -71,7 +72,12 @@ def parse_listing(body: bytes) -> S3Listing:
     except ValueError as error:
         raise NotS3Error(f"a list holds what cannot be read: {error}") from error
     prefixes = tuple(_key(element, "Prefix", encoded=encoded) for element in root.all("CommonPrefixes"))
-    return S3Listing(entries=entries, prefixes=prefixes, truncated=_text(root, "IsTruncated") == "true")
+    return S3Listing(
+        entries=entries,
+        prefixes=prefixes,
+        truncated=_text(root, "IsTruncated") == "true",
+        next_marker=_key(root, "NextMarker", encoded=encoded),
+    )
 
 
 def parse_upload_id(body: bytes) -> str:
