@@ -185,7 +185,7 @@ async def test_mounted_buckets_are_not_counted(database: PostgresDatabase) -> No
     buckets = OperateBuckets(database=database)
     assert (await buckets.show(BUCKET)).usage is None
     for refused in (buckets.limit(BUCKET, {"bytes": 1}), buckets.keep_results(BUCKET, 1)):
-        with pytest.raises(ServiceError, match="is mounted: .* in its own store"):
+        with pytest.raises(ServiceError, match=r"is mounted: .* in its own store"):
             await refused
 
 
