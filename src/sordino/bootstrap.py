@@ -15,16 +15,19 @@ from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.embedded_callback import EmbeddedSender
 from sordino.adapters.media import ProcessMedia
+from sordino.adapters.mounted import OpenMounts, try_mount
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.migrate import migrate
 from sordino.adapters.senders import RoutedSender
 from sordino.adapters.takeover import Takeover
 from sordino.adapters.tasks import MEDIA_QUEUE, EngineTasks, engine, run_job
+from sordino.adapters.vault import FernetVault
 from sordino.adapters.worker import EngineWorker
 from sordino.api.app import Application
 from sordino.api.call import Services
 from sordino.api.cmq import MessageService
 from sordino.domain.callback_url import Allowed
+from sordino.domain.cors import Cors
 from sordino.domain.identity import AccessKey
 from sordino.domain.mq_driver import AmqpDriver, CmqDriver, EmbeddedDriver, MqDriver, NoDriver
 from sordino.domain.ports import Blobs, Sender
@@ -46,12 +49,17 @@ from sordino.settings import Settings
 from sordino.storage.accounts import Accounts, ensure_root
 from sordino.storage.bindings import Bindings
 from sordino.storage.buckets import BucketStore
+from sordino.storage.copy import Copies
 from sordino.storage.leftovers import Leftovers
 from sordino.storage.lifecycle import Lifecycle
+from sordino.storage.mounts import MountStore
 from sordino.storage.objects import ObjectStore
 from sordino.storage.operate_buckets import OperateBuckets
 from sordino.storage.quota import Folding, Quotas
+from sordino.storage.sharing import Sharing
+from sordino.storage.stale_uploads import StaleUploads
 from sordino.storage.sweep import Sweep
+from sordino.storage.uploads import UploadStore
 from sordino.wire.callbacks import render_callback
 from sordino.wire.ids import (
     new_job_id,
@@ -60,6 +68,7 @@ from sordino.wire.ids import (
     new_subscription_id,
     new_template_id,
     new_topic_id,
+    new_upload_id,
 )
 
 # One for the job, one for each of takeover, sweep, retention and release, which need one now and then; the others are
@@ -81,6 +90,7 @@ class Foundation:
     database: PostgresDatabase
     blobs: Blobs
     app: procrastinate.App
+    mounts: OpenMounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +104,7 @@ class Worker:
     lifecycle: Lifecycle
     leftovers: Leftovers
     folding: Folding
+    stale_uploads: StaleUploads
     releaser: Releaser
 
     def drain(self) -> None:
@@ -111,6 +122,7 @@ class Worker:
                     self.retention,
                     self.lifecycle,
                     self.leftovers,
+                    self.stale_uploads,
                     self.folding,
                     self.releaser,
                 )
@@ -144,8 +156,8 @@ async def open_foundation(settings: Settings, connections: int | None = None) ->
         max_connections=connections or settings.database_connections,
         tasks=lambda connection: EngineTasks(app, connection),
     )
-    async with database:
-        yield Foundation(database, ObstoreBlobs(settings.blobs, fsync=settings.fsync), app)
+    async with database, aclosing(OpenMounts(database=database, vault=_vault(settings))) as mounts:
+        yield Foundation(database, ObstoreBlobs(settings.blobs, fsync=settings.fsync), app, mounts)
 
 
 async def prepare(settings: Settings, keep: Callable[[AccessKey], None]) -> AccessKey | None:
@@ -153,6 +165,31 @@ async def prepare(settings: Settings, keep: Callable[[AccessKey], None]) -> Acce
     await migrate(database_url(settings), settings.database_schema)
     async with open_foundation(settings) as foundation:
         return await ensure_root(foundation.database, keep)
+
+
+@asynccontextmanager
+async def open_mounts(settings: Settings) -> AsyncIterator[MountStore]:
+    """The operator's use cases of mounted buckets alone, beside a service that runs.
+
+    Raises:
+        NoDatabaseError: its database does not answer, or is another version's.
+    """
+    async with _open_running(settings) as database:
+        clock = SystemClock()
+        yield MountStore(
+            database=database,
+            clock=clock,
+            vault=_vault(settings),
+            buckets=BucketStore(
+                database=database, clock=clock, new_queue_id=new_queue_id, bind_on_create=settings.bind_on_create
+            ),
+            region=settings.region,
+            try_mount=try_mount,
+        )
+
+
+def _vault(settings: Settings) -> FernetVault:
+    return FernetVault(data=settings.data, keys=settings.secrets_keys)
 
 
 @asynccontextmanager
@@ -239,6 +276,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
         _open_sender(settings, base.database, messages) as sender,
         _running(_notify(settings, base.database, sender)) as notify,
     ):
+        objects = ObjectStore(database=base.database, blobs=base.blobs, clock=clock, mounts=base.mounts)
         yield Application(
             Services(
                 settings=settings,
@@ -251,7 +289,16 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
                     new_queue_id=new_queue_id,
                     bind_on_create=settings.bind_on_create,
                 ),
-                objects=ObjectStore(database=base.database, blobs=base.blobs, clock=clock),
+                objects=objects,
+                copies=Copies(database=base.database, blobs=base.blobs, clock=clock, objects=objects),
+                sharing=Sharing(database=base.database, default_cors=Cors.of_origins(settings.cors_origins)),
+                uploads=UploadStore(
+                    database=base.database,
+                    blobs=base.blobs,
+                    clock=clock,
+                    new_upload_id=new_upload_id,
+                    max_bytes=settings.max_multipart_bytes,
+                ),
                 quotas=Quotas(database=base.database),
                 submit=Submit(
                     database=base.database,
@@ -399,7 +446,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
     ):
         pipeline = Pipeline(
             database=base.database,
-            objects=ObjectStore(database=base.database, blobs=base.blobs, clock=clock),
+            objects=ObjectStore(database=base.database, blobs=base.blobs, clock=clock, mounts=base.mounts),
             media=media,
             clock=clock,
             limits=Limits(
@@ -433,6 +480,11 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
             sweep=Sweep(database=base.database, blobs=base.blobs, clock=clock),
             lifecycle=Lifecycle(database=base.database, clock=clock, default_days=settings.results_days),
             leftovers=Leftovers(blobs=base.blobs, clock=clock),
+            stale_uploads=StaleUploads(
+                database=base.database,
+                clock=clock,
+                keep=timedelta(days=settings.upload_days) if settings.upload_days else None,
+            ),
             folding=Folding(database=base.database),
             retention=Retention(
                 database=base.database,

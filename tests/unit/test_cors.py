@@ -72,8 +72,10 @@ def test_more_headers_than_a_page_needs():
 
 @pytest.mark.parametrize(
     "origin",
-    ["*", "https://a.example", "http://localhost:3000", "https://*.a.example", "http*://a.example", "*.a.example"]
-    + ["http://a.example:*", "http://[::1]:8000", "app://local"],
+    [
+        *("*", "https://a.example", "http://localhost:3000", "https://*.a.example", "http*://a.example"),
+        *("*.a.example", "http://a.example:*", "http://[::1]:8000", "app://local"),
+    ],
 )
 def test_legal_origins(origin):
     """Scheme, host and port, with one star anywhere."""
@@ -82,8 +84,10 @@ def test_legal_origins(origin):
 
 @pytest.mark.parametrize(
     "origin",
-    ["", "a.example", "https://a.example/", "https://a.example/b", "https://*.*.example", "https://", "**"]
-    + ["https://a b", "https://a,b", "https://ä.example", "https://a?b", "null", "https://" + "a" * 250],
+    [
+        *("", "a.example", "https://a.example/", "https://a.example/b", "https://*.*.example", "https://", "**"),
+        *("https://a b", "https://a,b", "https://ä.example", "https://a?b", "null", "https://" + "a" * 250),
+    ],
 )
 def test_illegal_origins(origin):
     """A path, a second star, or anything that browsers never send is no origin."""
@@ -109,5 +113,5 @@ def test_a_list_of_origins():
 
 def test_a_list_with_what_is_no_origin():
     """The operator learns which one it is, and the form."""
-    with pytest.raises(ValueError, match="'https://b.example/' is no origin"):
+    with pytest.raises(ValueError, match=r"'https://b\.example/' is no origin"):
         Cors.of_origins("https://a.example, https://b.example/")

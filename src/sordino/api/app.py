@@ -14,8 +14,9 @@ from sordino import errors
 from sordino.api import cmq, health
 from sordino.api.auth import sign_in
 from sordino.api.call import Call, Services, xml
+from sordino.api.cors import PREFLIGHT, preflight, show_to_page
 from sordino.api.object_headers import refuse_repeated
-from sordino.api.operations import find
+from sordino.api.operations import admit
 from sordino.domain.ports import BlobStoreError, BlobStoreFullError, DatabaseUnavailableError
 from sordino.errors import ServiceError
 from sordino.wire.address import Address, Service, resolve
@@ -60,14 +61,18 @@ class _Exchange:
         self._services = services
         self._request = request
         self._id = new_request_id(services.clock.now())
-        # Until the address is known a failure is told in COS's way, which every SDK reads.
+        # Until the address is known a failure is told in COS's way, which every SDK reads, and to the pages that may
+        # read of any bucket.
         self._service = Service.COS
+        self._cors = services.sharing.default_cors
+        self._vary = False
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
         with structlog.contextvars.bound_contextvars(request_id=self._id):
             response = await self._respond()
             self._add_common_headers(response)
+            self._add_cors_headers(response)
             try:
                 await response(scope, receive, _canonical(send))
             except Exception:
@@ -114,6 +119,10 @@ class _Exchange:
                 "More clients are connected than this server takes; try again, or keep fewer connections.",
                 {"Connection": "close"},
             )
+        if request.headers.get("origin"):
+            self._cors = await self._services.sharing.cors_in_force(address.bucket)
+        if request.method == PREFLIGHT:
+            return preflight(request, self._cors)
         messages = self._services.messages
         if messages is not None and cmq.is_call(address, request):
             services = self._services
@@ -134,16 +143,17 @@ class _Exchange:
             now=services.clock.now(),
             skew=services.settings.clock_skew_seconds,
         )
+        self._vary = signed_in.bucket is not None and signed_in.bucket.vary_origin
         call = Call(
             request=self._request,
             request_id=self._id,
             services=services,
             address=address,
             query=query,
-            key=signed_in.key,
+            signer=signed_in.key,
             named_bucket=signed_in.bucket,
         )
-        return await find(call).handler(call)
+        return await admit(call).handler(call)
 
     async def _refuse(self, refusal: ServiceError) -> Response:
         await self._drain()
@@ -181,6 +191,12 @@ class _Exchange:
         response.headers[f"x-{self._service.value}-request-id"] = self._id
         # The PHP SDK repeats what is refused without this one six times, on either service.
         response.headers["x-cos-request-id"] = self._id
+
+    def _add_cors_headers(self, response: Response) -> None:
+        if self._vary:
+            response.headers["Vary"] = "Origin"
+        if self._request.method != PREFLIGHT:
+            show_to_page(response, self._request, self._cors)
 
 
 def _canonical(send: Send) -> Send:

@@ -14,7 +14,7 @@ from sordino import errors
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import AccessKey
 from sordino.domain.ports import Database
-from sordino.errors import ErrorKind
+from sordino.errors import ErrorKind, ServiceError
 from sordino.wire.address import Address, Service
 from sordino.wire.query import Query
 from sordino.wire.signature import Authorization, Reason, SignatureError, SignedRequest, parse, verify
@@ -46,34 +46,48 @@ UNKNOWN_KEY: Mapping[Service, ErrorKind] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Who signed a request, and the bucket it names, if there is one of that name."""
+    """Who signed a request, if anybody did, and the bucket it names, if there is one of that name."""
 
-    key: AccessKey
+    key: AccessKey | None
     bucket: Bucket | None
 
 
 async def sign_in(
     request: Request, address: Address, query: Query, *, database: Database, now: datetime, skew: int
 ) -> SignedIn:
-    """The key that signed the request; the bucket is looked up beside it.
+    """The key that signed the request, None if none did; the bucket is looked up beside it.
 
     Raises:
-        ServiceError: the request is anonymous, the key unknown, or the signature malformed, out of its time or wrong.
+        ServiceError: the key is unknown, or the signature malformed, out of its time or wrong, whatever is open to all.
     """
     try:
         authorization = parse(request.headers.raw, query)
         if authorization is None:
-            raise ANONYMOUS[address.service]("The request is not signed; only signed requests are answered.")
-        found = await _look_up(authorization, address, database)
-        verify(authorization, found.key.secret_key, _signed(request, address, query), now=now, skew=skew)
+            return await _unsigned(address, database)
+        key, bucket = await _look_up(authorization, address, database)
+        verify(authorization, key.secret_key, _signed(request, address, query), now=now, skew=skew)
     except SignatureError as refusal:
         kind = REFUSALS[address.service][refusal.reason]
         exact = kind is errors.REQUEST_HAS_EXPIRED
         raise kind(None if exact else refusal.message) from None
-    return found
+    return SignedIn(key, bucket)
 
 
-async def _look_up(authorization: Authorization, address: Address, database: Database) -> SignedIn:
+def unsigned(service: Service) -> ServiceError:
+    """The refusal of an unsigned request, the same whether there is what it asks for or not."""
+    return ANONYMOUS[service]("The request is not signed, and what it asks for is not open to everybody; sign it.")
+
+
+async def _unsigned(address: Address, database: Database) -> SignedIn:
+    if address.service is Service.CI or not address.bucket:
+        raise unsigned(address.service)
+    async with database.reading() as tx:
+        return SignedIn(None, await tx.buckets.get(address.bucket))
+
+
+async def _look_up(
+    authorization: Authorization, address: Address, database: Database
+) -> tuple[AccessKey, Bucket | None]:
     if authorization.token is not None:
         raise UNKNOWN_KEY[address.service](
             "Temporary keys with a security token are not offered yet; sign with a permanent key."
@@ -82,7 +96,7 @@ async def _look_up(authorization: Authorization, address: Address, database: Dat
         key = await tx.identities.key(authorization.secret_id)
         if key is None:
             raise UNKNOWN_KEY[address.service](f"There is no SecretId {authorization.secret_id}.")
-        return SignedIn(key, await tx.buckets.get(address.bucket) if address.bucket else None)
+        return key, await tx.buckets.get(address.bucket) if address.bucket else None
 
 
 def _signed(request: Request, address: Address, query: Query) -> SignedRequest:

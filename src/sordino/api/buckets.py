@@ -6,6 +6,7 @@ https://cloud.tencent.com/document/product/436 ("Bucket operations", "GET Servic
 from starlette.responses import Response
 
 from sordino import errors
+from sordino.api.access import bucket_to_list
 from sordino.api.call import Call, xml
 from sordino.api.object_headers import bucket_acl_of
 from sordino.wire.responses import render_bucket_list, render_object_list
@@ -26,7 +27,7 @@ async def create_bucket(call: Call) -> Response:
 
 async def head_bucket(call: Call) -> Response:
     """``HEAD /``."""
-    bucket = call.bucket()
+    bucket = bucket_to_list(call)
     return Response(status_code=200, headers={"x-cos-bucket-region": bucket.region})
 
 
@@ -39,7 +40,7 @@ async def delete_bucket(call: Call) -> Response:
 
 async def list_objects(call: Call) -> Response:
     """``GET /`` on a bucket host."""
-    bucket = call.bucket()
+    bucket = bucket_to_list(call)
     prefix, delimiter, marker = (call.query.get(name) or "" for name in ("prefix", "delimiter", "marker"))
     max_keys, encoding = _max_keys(call, MAX_KEYS), _encoding_type(call)
     listing = await call.services.objects.list(
@@ -53,7 +54,7 @@ async def list_objects(call: Call) -> Response:
         delimiter=delimiter,
         max_keys=max_keys,
         url_encoded=encoding,
-        owner=call.key.account,
+        owner=bucket.appid,
     )
     return xml(body, headers={"x-cos-bucket-region": bucket.region})
 

@@ -7,11 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sordino import errors
+from sordino.api.auth import unsigned
 from sordino.api.body import cos_body, document
 from sordino.api.cmq import MessageService
-from sordino.domain.bucket import Bucket
+from sordino.domain.bucket import MAX_KEY_BYTES, Bucket
 from sordino.domain.identity import AccessKey
 from sordino.domain.ports import Clock, Database
+from sordino.errors import ServiceError
 from sordino.jobs.callbacks import JobCallbacks
 from sordino.jobs.manage import ManageJobs
 from sordino.jobs.queues import Queues
@@ -20,8 +22,11 @@ from sordino.jobs.templates import Templates
 from sordino.settings import Settings
 from sordino.storage.bindings import Bindings
 from sordino.storage.buckets import BucketStore
+from sordino.storage.copy import Copies
 from sordino.storage.objects import ObjectStore
 from sordino.storage.quota import Quotas
+from sordino.storage.sharing import Sharing
+from sordino.storage.uploads import UploadStore
 from sordino.wire.address import Address
 from sordino.wire.paging import MAX_ID
 from sordino.wire.part import MAX_BODY_BYTES, Part, read_cos
@@ -41,6 +46,9 @@ class Services:
     clock: Clock
     buckets: BucketStore
     objects: ObjectStore
+    uploads: UploadStore
+    sharing: Sharing
+    copies: Copies
     quotas: Quotas
     submit: Submit
     jobs: ManageJobs
@@ -53,12 +61,12 @@ class Services:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A request whose address is known and whose signer was verified.
+    """A request whose address is known and whose signer, if it has one, was verified.
 
     Attributes:
         request_id: as in the reply's header.
         query: the decoded parameters.
-        key: the signer's access key.
+        signer: the access key that signed; None: nobody did. Handlers ask ``key``.
         named_bucket: of the address, whoever owns it; None when there is none of that name. Handlers ask ``bucket``.
     """
 
@@ -67,8 +75,19 @@ class Call:
     services: Services
     address: Address
     query: Query
-    key: AccessKey
+    signer: AccessKey | None
     named_bucket: Bucket | None
+
+    @property
+    def key(self) -> AccessKey:
+        """The access key that signed.
+
+        Raises:
+            ServiceError: AccessDenied, of CI MissingAuthorization: nobody did.
+        """
+        if self.signer is None:
+            raise unsigned(self.address.service)
+        return self.signer
 
     @property
     def last_segment(self) -> str:
@@ -86,19 +105,49 @@ class Call:
             raise errors.INVALID_ARGUMENT(f"The id in the path is longer than {MAX_ID} characters.")
         return self.last_segment
 
+    @property
+    def object_key(self) -> str:
+        """The key of the address.
+
+        Raises:
+            ServiceError: KeyTooLong.
+        """
+        key = self.address.path[1:]
+        if len(key.encode()) > MAX_KEY_BYTES:
+            raise errors.KEY_TOO_LONG()
+        return key
+
     def bucket(self) -> Bucket:
         """The bucket of the address, which the signer's account owns.
 
         Raises:
-            ServiceError: InvalidHost, NoSuchBucket, AccessDenied.
+            ServiceError: InvalidHost, NoSuchBucket, AccessDenied, MissingAuthorization.
         """
         if self.address.bucket is None:
             raise errors.INVALID_HOST()
-        bucket = self.named_bucket
+        account, bucket = self.key.account, self.named_bucket
         if bucket is None:
             raise errors.NO_SUCH_BUCKET()
-        if bucket.appid != self.key.account.appid:
-            raise errors.ACCESS_DENIED(f"The bucket {bucket.name} belongs to another account.")
+        if bucket.appid != account.appid:
+            raise self.denied(bucket)
+        return self.in_its_region(bucket)
+
+    def owns(self, bucket: Bucket) -> bool:
+        """Whether the signer's account owns the bucket."""
+        return self.signer is not None and self.signer.account.appid == bucket.appid
+
+    def denied(self, bucket: Bucket) -> ServiceError:
+        """The refusal of one who may not do this with a bucket that is not his."""
+        if self.signer is None:
+            return unsigned(self.address.service)
+        return errors.ACCESS_DENIED(f"The bucket {bucket.name} belongs to another account.")
+
+    def in_its_region(self, bucket: Bucket) -> Bucket:
+        """The bucket, if the address names no other region.
+
+        Raises:
+            ServiceError: NoSuchBucket.
+        """
         if self.address.region not in (None, bucket.region):
             raise errors.NO_SUCH_BUCKET(
                 f"The bucket {bucket.name} is in {bucket.region}, not in {self.address.region}; correct the region."

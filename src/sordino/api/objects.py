@@ -1,18 +1,22 @@
-"""The object calls of COS: put, get, head, delete.
+"""The object calls of COS: put, get, head, delete, of one or of many.
 
 https://cloud.tencent.com/document/product/436 ("Object operations")
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from starlette.responses import Response, StreamingResponse
 
 from sordino import errors
 from sordino.api import object_headers as fields
-from sordino.api.body import chunks, require_length
-from sordino.api.call import Call
-from sordino.domain.bucket import MAX_KEY_BYTES, StoredObject
+from sordino.api.access import object_to_read
+from sordino.api.body import chunks, length_of, require_length
+from sordino.api.call import Call, xml
+from sordino.domain.bucket import Bucket, StoredObject
+from sordino.errors import ServiceError
 from sordino.storage.objects import Upload
+from sordino.wire.batch_delete import MAX_BYTES, ROOT, parse_batch_delete, render_batch_delete
 from sordino.wire.times import http_date
 
 DEFAULT_TYPE = "application/octet-stream"
@@ -21,18 +25,10 @@ DEFAULT_TYPE = "application/octet-stream"
 async def put_object(call: Call) -> Response:
     """``PUT /<key>``."""
     request = call.request
-    fields.refuse_not_yet(request)
-    upload = Upload(
-        bucket=call.bucket().name,
-        key=_key(call),
-        content_type=request.headers.get("content-type") or DEFAULT_TYPE,
-        headers=fields.stored_headers_of(request),
-        metadata=fields.metadata_of(request),
-        storage_class=fields.storage_class_of(request),
-        acl=fields.acl_of(request),
-        md5=fields.md5_of(request),
-    )
+    upload = replace(upload_of(call), size=length_of(request))
+    await refuse_existing(call, upload)
     require_length(request)
+    await call.check_room(key=upload.key)
     body = chunks(request, call.services.settings.max_object_bytes, errors.ENTITY_TOO_LARGE)
     stored = await call.services.objects.put(upload, body)
     return Response(status_code=200, headers=_digest_headers(stored))
@@ -40,7 +36,7 @@ async def put_object(call: Call) -> Response:
 
 async def get_object(call: Call) -> Response:
     """``GET /<key>`` with Range, conditions and ``response-*``."""
-    stored, headers = await _found(call)
+    bucket, stored, headers = await _found(call)
     if fields.not_modified(call.request.headers, stored):
         return Response(status_code=304, headers=headers)
     span = fields.span_of(fields.range_of(call.request.headers, stored), stored.size)
@@ -48,13 +44,13 @@ async def get_object(call: Call) -> Response:
     headers["Content-Length"] = str(span.end - span.start)
     if span.partial:
         headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{stored.size}"
-    body = call.services.objects.read(call.bucket(), stored, span.start, span.end)
+    body = call.services.objects.read(bucket, stored, span.start, span.end)
     return StreamingResponse(body, 206 if span.partial else 200, headers)
 
 
 async def head_object(call: Call) -> Response:
     """``HEAD /<key>``."""
-    stored, headers = await _found(call)
+    _, stored, headers = await _found(call)
     if fields.not_modified(call.request.headers, stored):
         return Response(status_code=304, headers=headers)
     headers |= {"Content-Type": stored.content_type, "Content-Length": str(stored.size)}
@@ -63,20 +59,61 @@ async def head_object(call: Call) -> Response:
 
 async def delete_object(call: Call) -> Response:
     """``DELETE /<key>``; 204 also when there was none."""
-    await call.services.objects.remove(call.bucket(), _key(call))
+    await call.services.objects.remove(call.bucket(), call.object_key)
     return Response(status_code=204)
 
 
-async def _found(call: Call) -> tuple[StoredObject, dict[str, str]]:
-    stored = await call.services.objects.head(call.bucket(), _key(call))
-    return stored, _object_headers(stored)
+async def delete_objects(call: Call) -> Response:
+    """``POST /?delete``; each key has a result of its own."""
+    bucket = call.bucket()
+    if not call.request.headers.get("content-md5"):
+        raise errors.MISSING_CONTENT_MD5()
+    request = parse_batch_delete(await call.cos_document(ROOT, MAX_BYTES))
+    failed = await call.services.objects.remove_many(bucket, request.keys)
+    return xml(render_batch_delete(request, failed))
 
 
-def _key(call: Call) -> str:
-    key = call.address.path[1:]
-    if len(key.encode()) > MAX_KEY_BYTES:
-        raise errors.KEY_TOO_LONG()
-    return key
+def upload_of(call: Call) -> Upload:
+    """What the headers say about the object that the call makes.
+
+    Raises:
+        ServiceError: as ``Call.bucket`` and the functions of ``object_headers``.
+    """
+    request = call.request
+    fields.refuse_not_yet(request)
+    return Upload(
+        bucket=call.bucket(),
+        key=call.object_key,
+        content_type=request.headers.get("content-type") or DEFAULT_TYPE,
+        headers=fields.stored_headers_of(request),
+        metadata=fields.metadata_of(request),
+        storage_class=fields.storage_class_of(request),
+        acl=fields.acl_of(request),
+        md5=fields.md5_of(request),
+        overwrite=fields.overwrite_of(request),
+    )
+
+
+async def refuse_existing(call: Call, upload: Upload) -> None:
+    """Refuse an upload that may replace nothing before its bytes come, where there is something already.
+
+    Raises:
+        ServiceError: FileAlreadyExists.
+    """
+    if upload.overwrite:
+        return
+    try:
+        await call.services.objects.head(upload.bucket, upload.key)
+    except ServiceError as refusal:
+        if refusal.code != errors.NO_SUCH_KEY.code:
+            raise
+    else:
+        raise errors.FILE_ALREADY_EXISTS()
+
+
+async def _found(call: Call) -> tuple[Bucket, StoredObject, dict[str, str]]:
+    bucket, stored = await object_to_read(call, call.object_key)
+    return bucket, stored, _object_headers(stored)
 
 
 def _object_headers(stored: StoredObject) -> dict[str, str]:
