@@ -144,7 +144,7 @@ def test_odd_keys(service: Server, new_bucket: Callable[[], str], target: str, s
         ("ci", "DELETE", "/jobs", 405, "MethodNotAllowed"),
         ("cos", "PATCH", "/k", 405, "MethodNotAllowed"),
         ("ci", "GET", "/jobs/" + ",".join(f"j{n}" for n in range(11)), 400, "InvalidArgument"),
-        ("cos", "PUT", "/k?acl", 501, "NotImplemented"),
+        ("cos", "PUT", "/k?tagging", 501, "NotImplemented"),
         *(("ci", "DELETE", f"/{path}/{'x' * 129}", 400, "InvalidArgument") for path in ("template", "asrqueue")),
         ("ci", "GET", f"/jobs/{'x' * 129}?callbacks", 400, "InvalidArgument"),
     ],
@@ -260,11 +260,15 @@ def test_headers_we_do_not_read_may_repeat(service: Server, new_bucket: Callable
     assert send(service, "PUT", "/k", bucket=new_bucket(), headers=headers)[0] == 200
 
 
-@pytest.mark.parametrize(("value", "status"), [("false", 200), ("true", 501)])
+@pytest.mark.parametrize(("value", "status"), [("false", 200), ("", 200), ("true", 409), ("yes", 400)])
 def test_forbid_overwrite(service: Server, new_bucket: Callable[[], str], value: str, status: int) -> None:
-    """Only the value that asks for something is refused."""
-    answer = send(service, "PUT", "/k", bucket=new_bucket(), headers={"x-cos-forbid-overwrite": value})
-    assert answer[0] == status
+    """Only ``true`` keeps an object from being replaced, and what is no answer is refused."""
+    bucket, headers = new_bucket(), {"x-cos-forbid-overwrite": value}
+    first, second = (send(service, "PUT", "/k", bucket=bucket, headers=headers, body=body) for body in (b"1", b"2"))
+    assert (first[0], second[0]) == (400 if status == 400 else 200, status)
+    if status == 409:
+        assert refusal(second[2])["Code"] == "FileAlreadyExists"
+        assert send(service, "GET", "/k", bucket=bucket)[2] == b"1"
 
 
 def test_reply_header_with_white_space(service: Server, new_bucket: Callable[[], str]) -> None:

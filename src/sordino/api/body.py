@@ -10,7 +10,6 @@ from starlette.requests import ClientDisconnect, Request
 
 from sordino import errors
 from sordino.api.object_headers import md5_of
-from sordino.api.object_headers import md5_of
 from sordino.errors import ErrorKind
 from sordino.wire.part import MAX_BODY_BYTES
 from sordino.wire.words import quote
@@ -54,21 +53,6 @@ async def cos_body(request: Request, most: int) -> bytes:
     return body
 
 
-async def cos_document(request: Request, limit: int) -> bytes:
-    """The body of a COS call that takes XML. Of whatever type: SDKs send it as text and as form data, too.
-
-    Raises:
-        ServiceError: MissingContentLength, InvalidDigest, EntityTooLarge when it has more than ``limit`` bytes,
-            BadDigest, RequestTimeOut, IncompleteBody.
-    """
-    require_length(request)
-    digest = md5_of(request)
-    body = b"".join([chunk async for chunk in chunks(request, limit, errors.ENTITY_TOO_LARGE)])
-    if digest not in (None, md5(body, usedforsecurity=False).hexdigest()):
-        raise errors.BAD_DIGEST()
-    return body
-
-
 async def whole(request: Request) -> bytes:
     """All of a body of at most ``MAX_BODY_BYTES``.
 
@@ -86,6 +70,12 @@ def require_length(request: Request) -> None:
     """
     if not {"content-length", "transfer-encoding"} & set(request.headers):
         raise errors.MISSING_CONTENT_LENGTH()
+
+
+def length_of(request: Request) -> int | None:
+    """How many bytes the body is said to have; None when that is not said."""
+    announced = request.headers.get("content-length")
+    return None if announced is None else int(announced)
 
 
 def _check_type(value: str) -> None:
@@ -108,8 +98,8 @@ async def chunks(request: Request, limit: int, too_large: ErrorKind) -> AsyncIte
     Raises:
         ServiceError: ``too_large``, RequestTimeOut, IncompleteBody.
     """
-    announced = request.headers.get("content-length")
-    if announced is not None and int(announced) > limit:
+    announced = length_of(request)
+    if announced is not None and announced > limit:
         raise too_large(f"The body has {announced} bytes; at most {limit}.")
     stream, patience = request.stream(), _Patience()
     size = 0

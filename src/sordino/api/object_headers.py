@@ -17,23 +17,61 @@ from sordino.wire.query import Query
 from sordino.wire.words import quote
 
 STORED_HEADERS = ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires")
-STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "INTELLIGENT_TIERING", "ARCHIVE", "DEEP_ARCHIVE")
+STORAGE_CLASSES = (
+    "STANDARD",
+    "STANDARD_IA",
+    "INTELLIGENT_TIERING",
+    "ARCHIVE",
+    "DEEP_ARCHIVE",
+    "MAZ_STANDARD",
+    "MAZ_STANDARD_IA",
+    "MAZ_INTELLIGENT_TIERING",
+    "MAZ_ARCHIVE",
+)
 METADATA_PREFIX = "x-cos-meta-"
 OBJECT_ACLS = (Acl.DEFAULT, Acl.PRIVATE, Acl.PUBLIC_READ)
 BUCKET_ACLS = (Acl.PRIVATE, Acl.PUBLIC_READ)
 OTHER_ACLS = ("public-read-write", "authenticated-read", "bucket-owner-read", "bucket-owner-full-control")
 """What COS knows beside them."""
 NOT_YET = (
-    "x-cos-copy-source",
     "x-cos-server-side-encryption",
+    "x-cos-server-side-encryption-cos-kms-key-id",
+    "x-cos-server-side-encryption-context",
     "x-cos-server-side-encryption-customer-algorithm",
+    "x-cos-server-side-encryption-customer-key",
+    "x-cos-server-side-encryption-customer-key-md5",
+    "x-cos-copy-source-server-side-encryption-customer-algorithm",
+    "x-cos-copy-source-server-side-encryption-customer-key",
+    "x-cos-copy-source-server-side-encryption-customer-key-md5",
     "x-cos-tagging",
-    "x-cos-forbid-overwrite",
+    "x-cos-tagging-directive",
+    "x-cos-object-lock-mode",
+    "x-cos-object-lock-retain-until-date",
+    "x-cos-mime-limit",
     "x-cos-callback",
+    "x-cos-callback-var",
     "pic-operations",
 )
-# What these say by default, and is no wish for what is not offered.
-HARMLESS = {"x-cos-forbid-overwrite": "false"}
+"""Headers that would change what is stored, and are not offered."""
+KNOWN = frozenset(
+    {
+        "x-cos-acl",
+        "x-cos-storage-class",
+        "x-cos-forbid-overwrite",
+        "x-cos-metadata-directive",
+        "x-cos-copy-source",
+        "x-cos-copy-source-range",
+        "x-cos-copy-source-if-match",
+        "x-cos-copy-source-if-none-match",
+        "x-cos-copy-source-if-modified-since",
+        "x-cos-copy-source-if-unmodified-since",
+        "x-cos-security-token",
+        "x-cos-traffic-limit",
+        "x-cos-mfa",
+    }
+)
+"""COS's own headers that a call which stores something may have: they are read, or of no effect on what is stored."""
+KNOWN_PREFIXES = (METADATA_PREFIX, "x-cos-grant-", "x-cos-sdk-")
 _RANGE = re.compile(r"bytes=(?P<first>[0-9]*)-(?P<last>[0-9]*)", re.IGNORECASE)
 _READ_PREFIXES = ("x-cos-", "x-ci-", "content-", "if-")
 _READ = ("cache-control", "expires", "pic-operations", "range")
@@ -94,10 +132,34 @@ def _either(acls: Sequence[Acl]) -> str:
 
 
 def refuse_not_yet(request: Request) -> None:
-    """Refuse headers that would change what is stored and that this version does not offer."""
-    for name in NOT_YET:
-        if request.headers.get(name, "").lower() not in ("", HARMLESS.get(name)):
-            raise errors.NOT_IMPLEMENTED(f"The header {name} is not offered yet.")
+    """Refuse headers that would change what is stored and are not offered, and those of which that is not known.
+
+    Raises:
+        ServiceError: NotImplemented.
+    """
+    for name, value in request.headers.items():
+        if value and (name in NOT_YET or (name.startswith("x-cos-") and not _is_known(name))):
+            raise errors.NOT_IMPLEMENTED(
+                f"The header {quote(name)} is not offered; leave it out: what is stored would not be what it asks for."
+            )
+    if "aws-chunked" in request.headers.get("content-encoding", "").lower():
+        raise errors.NOT_IMPLEMENTED("Content-Encoding aws-chunked is not offered; send the bytes as they are.")
+
+
+def _is_known(name: str) -> bool:
+    return name in KNOWN or name.startswith(KNOWN_PREFIXES)
+
+
+def overwrite_of(request: Request) -> bool:
+    """Whether an object of the key may be replaced: unless x-cos-forbid-overwrite says ``true``.
+
+    Raises:
+        ServiceError: InvalidArgument.
+    """
+    word = request.headers.get("x-cos-forbid-overwrite", "").lower()
+    if word not in ("", "true", "false"):
+        raise errors.INVALID_ARGUMENT(f"x-cos-forbid-overwrite is {quote(word)}; use true or false.")
+    return word != "true"
 
 
 def md5_of(request: Request) -> str | None:
@@ -146,9 +208,9 @@ def storage_class_of(request: Request) -> str:
     Raises:
         ServiceError: InvalidArgument.
     """
-    name = request.headers.get("x-cos-storage-class") or STORAGE_CLASSES[0]
+    name = (request.headers.get("x-cos-storage-class") or STORAGE_CLASSES[0]).upper()
     if name not in STORAGE_CLASSES:
-        raise errors.INVALID_ARGUMENT(f"x-cos-storage-class is {name!r}; use one of {', '.join(STORAGE_CLASSES)}.")
+        raise errors.INVALID_ARGUMENT(f"x-cos-storage-class is {quote(name)}; use one of {', '.join(STORAGE_CLASSES)}.")
     return name
 
 

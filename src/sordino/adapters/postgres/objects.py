@@ -38,7 +38,7 @@ _PUT: Final = f"""{_INSERT} UPDATE
        last_modified = excluded.last_modified, content_type = excluded.content_type,
        headers = excluded.headers, metadata = excluded.metadata, storage_class = excluded.storage_class,
        acl = excluded.acl, pieces = excluded.pieces, job_id = excluded.job_id
-"""
+"""  # noqa: S608 - the only text put in is ours
 _PUT_NEW: Final = f"{_INSERT} NOTHING"
 _GET: Final = f"""
 SELECT {_COLUMNS}

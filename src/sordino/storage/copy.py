@@ -1,0 +1,118 @@
+"""Copies: the bytes of an object under another name, without passing through this process where that can be.
+
+A copy has blobs of its own, which in a local store are other names of the same files. They are noted for the sweep as
+those of an upload are, see ``ObjectStore``.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sordino import errors
+from sordino.domain.bucket import Bucket, Piece, StoredObject
+from sordino.domain.ports import BlobExpiredError, BlobNotFoundError, Blobs, Clock, Database
+from sordino.errors import ServiceError
+from sordino.storage.objects import UPLOAD_TIME, ObjectStore, Upload, new_object
+
+MAX_MOVED_BYTES = 5 << 30
+"""Of one copy whose bytes do pass through this process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """The use case of copying over a database and a blob store."""
+
+    database: Database
+    blobs: Blobs
+    clock: Clock
+    objects: ObjectStore
+
+    async def copy(self, bucket: Bucket, stored: StoredObject, target: Upload) -> StoredObject:
+        """Make the object that ``target`` describes of the bytes of another one; it becomes visible whole.
+
+        Args:
+            bucket: of the source.
+            stored: the source.
+            target: what the copy is besides its bytes.
+
+        Raises:
+            ServiceError: EntityTooLarge, NoSuchCopySource when it was replaced or deleted meanwhile, NoSuchBucket,
+                FileAlreadyExists, QuotaExceeded, RequestTimeOut when it took longer than ``UPLOAD_TIME``.
+        """
+        if bucket.mounted or target.bucket.mounted:
+            return await self._move(bucket, stored, target)
+        until = self.clock.now() + UPLOAD_TIME
+        pieces = await self._pieces(stored)
+        copies = [Piece(uuid.uuid4().hex, piece.size) for piece in pieces]
+        async with self.database.transaction() as tx:
+            for copy in copies:
+                await tx.objects.expect_blob(copy.blob_id, until)
+        try:
+            await self._copy(pieces, copies)
+            return await self._put(self._row(stored, target, copies), copies, target)
+        except ServiceError:
+            # Not left to the sweep: a client that does it again and again would fill the store for a day.
+            for copy in copies:
+                await self.blobs.remove(copy.blob_id)
+            raise
+
+    async def _move(self, bucket: Bucket, stored: StoredObject, target: Upload) -> StoredObject:
+        if bucket.name == target.bucket.name:
+            mounted = await self.objects.mounts.open(bucket)
+            return await mounted.copy(stored, new_object(target))
+        if stored.size > MAX_MOVED_BYTES:
+            raise errors.ENTITY_TOO_LARGE(
+                f"The source has {stored.size} bytes; copy more than {MAX_MOVED_BYTES} of a mounted bucket in parts."
+            )
+        try:
+            body = self.objects.read(bucket, stored, 0, stored.size)
+            return await self.objects.put(replace(target, size=stored.size), body)
+        except BlobNotFoundError as error:
+            raise replaced() from error
+
+    async def _pieces(self, stored: StoredObject) -> Sequence[Piece]:
+        """The blobs that hold the object's bytes, in their order."""
+        if not stored.pieces:
+            return [Piece(stored.blob_id, stored.size)]
+        async with self.database.reading() as tx:
+            pieces = await tx.objects.pieces(stored.blob_id)
+        if not pieces:
+            raise replaced()
+        return pieces
+
+    async def _copy(self, pieces: Sequence[Piece], copies: Sequence[Piece]) -> None:
+        try:
+            for piece, copy in zip(pieces, copies, strict=True):
+                await self.blobs.copy(piece.blob_id, copy.blob_id)
+        except BlobNotFoundError as error:
+            raise replaced() from error
+
+    def _row(self, stored: StoredObject, target: Upload, copies: Sequence[Piece]) -> StoredObject:
+        return StoredObject(
+            bucket=target.bucket.name,
+            key=target.key,
+            size=stored.size,
+            etag=stored.etag,
+            crc64=stored.crc64,
+            blob_id=uuid.uuid4().hex if stored.pieces else copies[0].blob_id,
+            last_modified=self.clock.now(),
+            content_type=target.content_type,
+            headers=target.headers,
+            metadata=target.metadata,
+            storage_class=target.storage_class,
+            acl=target.acl,
+            pieces=stored.pieces,
+        )
+
+    async def _put(self, row: StoredObject, copies: Sequence[Piece], target: Upload) -> StoredObject:
+        try:
+            async with self.database.transaction() as tx:
+                await tx.objects.put(row, copies if row.pieces else (), overwrite=target.overwrite)
+        except BlobExpiredError as error:
+            raise errors.REQUEST_TIMEOUT() from error
+        return row
+
+
+def replaced() -> ServiceError:
+    """The refusal of a copy whose source is not there any more."""
+    return errors.NO_SUCH_COPY_SOURCE("The source was replaced or deleted while it was copied; try again.")
