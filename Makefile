@@ -15,7 +15,7 @@ LOCKS := requirements/dev.lock requirements/data.lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean chaos fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling bench-api bench-jobs bench-store spectrograms
+.PHONY: help setup demo test check format lock clean chaos kill-uploads fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling bench-api bench-jobs bench-store spectrograms
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ fuzz-requests: setup ## Send 20,000 broken requests to a server, and count how t
 
 chaos: setup ## Kill everything at random while jobs run, and count what came of them: make chaos [CHAOS_JOBS=1000] [CHAOS_SEED=1] [CHAOS_AMQP=amqp://...]
 	$(BIN)/python scripts/chaos.py $(CHAOS_JOBS:%=--jobs %) $(CHAOS_SEED:%=--seed %) $(CHAOS_AMQP:%=--amqp %) $(CHAOS_OPTIONS)
+
+kill-uploads: setup ## Kill the server at random while clients upload, and count what came of it: make kill-uploads [KILL_OPTIONS="--uploads 200 --seed 1"]
+	$(BIN)/python scripts/kill_uploads.py $(KILL_OPTIONS)
 
 lock: setup ## Pin what pyproject.toml asks for in requirements/; pins that still fit stay (data.lock is kept by hand)
 	$(COMPILE) --group build --output-file requirements/build.lock

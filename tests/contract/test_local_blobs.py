@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from disks import mounted_disk
 from sordino.adapters.blobs import PART_BYTES, ObstoreBlobs
 from sordino.domain.ports import BlobStoreFullError
 
@@ -30,14 +30,8 @@ def files(directory: Path) -> list[Path]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 12 MB."""
-    directory = tmp_path / "small"
-    directory.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", directory]
-    mounted = subprocess.run(command, check=False, capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"no file system of its own can be mounted here: {mounted.stderr.decode().strip()}")
-    yield directory
-    subprocess.run(["umount", directory], check=True)
+    with mounted_disk(tmp_path / "small", ROOM) as directory:
+        yield directory
 
 
 async def test_no_room(small_disk: Path) -> None:
