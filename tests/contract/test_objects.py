@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rows import BUCKET, LATER, NOW, add_bucket, execute, put, put_object, stored, waiting_for_a_lock
 from sordino.adapters.postgres.database import PostgresDatabase
-from sordino.domain.bucket import Listing
+from sordino.domain.bucket import Listing, Piece
 from sordino.domain.ports import BlobExpiredError
 from sordino.errors import ServiceError
 
@@ -70,6 +70,53 @@ class TestObjects:
             left = await tx.objects.take_unreferenced(datetime.now(UTC) + timedelta(hours=1), 10)
             kept = await tx.objects.get(BUCKET, "a")
         assert sorted([*left, kept.blob_id]) == [f"b{number}" for number in range(8)]
+
+    async def test_replaces_nothing_when_told_so(self, database: PostgresDatabase) -> None:
+        """The object that is there stays; the new one's blob is left with its note."""
+        await put(database, "a")
+        with pytest.raises(ServiceError) as refusal:
+            async with database.transaction() as tx:
+                await tx.objects.expect_blob("new", datetime.now(UTC) + timedelta(days=1))
+                await tx.objects.put(stored("a", blob_id="new"), overwrite=False)
+        assert (refusal.value.status, refusal.value.code) == (409, "FileAlreadyExists")
+        async with database.transaction() as tx:
+            assert await tx.objects.get(BUCKET, "a") == stored("a")
+            await tx.objects.expect_blob("other", datetime.now(UTC) + timedelta(days=1))
+            await tx.objects.put(stored("b", blob_id="other"), overwrite=False)
+
+    async def test_of_writers_who_may_replace_nothing_one_wins(self, database: PostgresDatabase) -> None:
+        """Of two at once one is told that the other was faster."""
+
+        async def write(blob_id: str) -> bool:
+            try:
+                async with database.transaction() as tx:
+                    await tx.objects.expect_blob(blob_id, datetime.now(UTC) + timedelta(days=1))
+                    await tx.objects.put(stored("a", blob_id=blob_id), overwrite=False)
+            except ServiceError:
+                return False
+            return True
+
+        assert sorted(await asyncio.gather(write("b1"), write("b2"), write("b3"))) == [False, False, True]
+
+    async def test_comes_in_pieces(self, database: PostgresDatabase) -> None:
+        """An object of several blobs has them in their order, and none of them is noted any more."""
+        pieces = [Piece("p2", 3), Piece("p1", 2)]
+        async with database.transaction() as tx:
+            for piece in pieces:
+                await tx.objects.expect_blob(piece.blob_id, datetime.now(UTC) + timedelta(days=1))
+            await tx.objects.put(replace(stored("a"), pieces=2), pieces)
+        async with database.transaction() as tx:
+            assert await tx.objects.pieces(stored("a").blob_id) == pieces
+            assert await tx.objects.take_unreferenced(datetime.now(UTC) + timedelta(days=2), 10) == []
+
+    async def test_no_piece_without_a_note(self, database: PostgresDatabase) -> None:
+        """A piece that was not announced, or too long ago, keeps the object from being there."""
+        with pytest.raises(BlobExpiredError):
+            async with database.transaction() as tx:
+                await tx.objects.expect_blob("p1", datetime.now(UTC) + timedelta(days=1))
+                await tx.objects.put(replace(stored("a"), pieces=2), [Piece("p1", 2), Piece("p2", 3)])
+        async with database.transaction() as tx:
+            assert await tx.objects.get(BUCKET, "a") is None
 
     async def test_refuses_an_unknown_bucket(self, database: PostgresDatabase) -> None:
         """An object needs its bucket."""

@@ -108,6 +108,6 @@ def _described_as(stored: StoredObject, target: Upload) -> Upload:
     """
     if (stored.bucket, stored.key) == (target.bucket.name, target.key):
         raise errors.INVALID_ARGUMENT(
-            "A copy of an object onto itself changes its headers: send x-cos-metadata-directive: Replaced, and them all."
+            "A copy onto itself changes an object's headers: send x-cos-metadata-directive: Replaced, and all of them."
         )
     return replace(target, content_type=stored.content_type, headers=stored.headers, metadata=stored.metadata)
