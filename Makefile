@@ -104,7 +104,7 @@ fuzz: setup ## Read 10,000 broken media files in the real media process, and cou
 fuzz-requests: setup ## Send 20,000 broken requests to a server, and count how they are refused (about three minutes)
 	$(BIN)/python scripts/fuzz_requests.py
 
-chaos: setup ## Kill everything at random while jobs run, and count what came of them: make chaos [CHAOS_JOBS=1000] [CHAOS_SEED=1] [CHAOS_AMQP=amqp://...]
+chaos: setup ## Kill everything at random while jobs run, and count what came of them: make chaos [CHAOS_JOBS=1000] [CHAOS_SEED=1] [CHAOS_AMQP=own|amqp://...]
 	$(BIN)/python scripts/chaos.py $(CHAOS_JOBS:%=--jobs %) $(CHAOS_SEED:%=--seed %) $(CHAOS_AMQP:%=--amqp %) $(CHAOS_OPTIONS)
 
 kill-uploads: setup ## Kill the server at random while clients upload, and count what came of it: make kill-uploads [KILL_OPTIONS="--uploads 200 --seed 1"]

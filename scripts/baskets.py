@@ -6,12 +6,13 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from http.client import HTTPException
 from typing import Any, Final, Self
 
 import aio_pika
-from aio_pika.exceptions import ChannelNotFoundEntity
+from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
 from callback_sink import Receipt
 from official_cmq import Account, CMQExceptionBase
@@ -48,11 +49,9 @@ class RabbitBasket:
 
     def receipts(self) -> Sequence[Receipt]:
         """All that came so far, the first one first."""
-        try:
+        # The first callback makes the queue. While the broker is away, what it has comes with the next look.
+        with suppress(ChannelNotFoundEntity, AMQPError, ConnectionError):
             asyncio.run(self._drain())
-        except ChannelNotFoundEntity:
-            # The first callback makes the queue.
-            return self._receipts
         return self._receipts
 
     async def _drain(self) -> None:

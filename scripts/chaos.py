@@ -1,10 +1,11 @@
 """Kill what there is at random while jobs run, then count: nothing lost, nothing twice, everybody told.
 
-Usage: python scripts/chaos.py [--jobs 60] [--seconds 8] [--torment-seconds 150] [--seed 0] [--amqp URL]
+Usage: python scripts/chaos.py [--jobs 60] [--seconds 8] [--torment-seconds 150] [--seed 0] [--amqp own|URL]
 
 A server of its own gets jobs on a real recording, a few of which must fail. Meanwhile workers, media processes, the
 API, PostgreSQL and the receiver of the callbacks are killed with SIGKILL, in an order that the seed decides. Callbacks
-go to a URL and to a queue of the server's own in turn; with --amqp also to RabbitMQ, and the connection to it is cut.
+go to a URL and to a queue of the server's own in turn; with --amqp also to RabbitMQ: one of our own, which is
+killed, too, or the one of a URL, to which only the connection is cut.
 The striking stops after so many seconds, and the jobs are let end: what keeps dying is restarted after long pauses.
 Triggers in the database note each write of an output and each change of a job, so that "twice" cannot hide behind equal
 bytes. The last line is one JSON object with the figures.
@@ -21,15 +22,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from baskets import RABBIT_REGION, OwnBasket, RabbitBasket
 from cable import Cable
 from callback_sink import Sink
 from customer import MISSING, SOURCE, TARGETS, Channel, Customer, Order
-from havoc import Havoc
+from havoc import Breakable, Havoc
 from ledger import JobRow, Ledger
+from own_broker import OwnBroker
 from real_sound import spoken
 from recovery import Blow, Spread, fresh_starts, next_ends, spread
 from server import START_SECONDS, Server, ServerError, exit_on_sigterm, launch, new_room
@@ -68,6 +70,9 @@ SERVING: Final = frozenset({Kind.API, Kind.DATABASE})
 
 POLL_SECONDS: Final = 0.2
 AMQP_PORT: Final = 5672
+
+OWN: Final = "own"
+"""In place of a broker's URL: start one, and kill it with the rest."""
 
 SECONDS_A_JOB: Final = 2.5
 """For how long the server is struck, unless it is said: longer than jobs take, so that there are strikes to the end."""
@@ -350,35 +355,42 @@ def torment(server: Server, plan: Plan, room: Path, broker: "Broker | None" = No
         channels: list[Channel] = [sink, OwnBasket(server)]
         if broker is not None:
             channels.append(stack.enter_context(RabbitBasket(broker.url)))
-        havoc = Havoc(server, sink, None if broker is None else broker.cable)
+        havoc = Havoc(server, sink, None if broker is None else broker.victim)
         return Chaos(server=server, plan=plan, havoc=havoc, channels=channels).run()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """RabbitMQ, which others may use, too: only the server's connection to it is struck.
+    """RabbitMQ.
 
     Attributes:
         url: of the broker itself.
-        cable: what the server reaches it by.
+        way: the URL by which the server reaches it.
+        victim: what is struck.
     """
 
     url: str
-    cable: Cable
-
-    @classmethod
-    def at(cls, url: str) -> Self:
-        """The broker of a URL ``amqp://...``, behind a new cable."""
-        parts = urlsplit(url)
-        return cls(url=url, cable=Cable(parts.hostname or "127.0.0.1", parts.port or AMQP_PORT))
+    way: str
+    victim: Breakable
 
     @property
     def settings(self) -> Mapping[str, str]:
         """What the server must know."""
-        parts = urlsplit(self.url)
+        return {f"SORDINO_MQ_{RABBIT_REGION.upper()}": self.way}
+
+
+@contextmanager
+def brought(amqp: str, room: Path) -> Iterator[Broker]:
+    """A broker of our own, or the one of a URL: others may use that one, so only the way to it is struck."""
+    if amqp == OWN:
+        with OwnBroker(room / "rabbitmq") as own:
+            yield Broker(url=own.url, way=own.url, victim=own)
+        return
+    parts = urlsplit(amqp)
+    with Cable(parts.hostname or "127.0.0.1", parts.port or AMQP_PORT) as cable:
         user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
-        way = parts._replace(netloc=f"{user}127.0.0.1:{self.cable.port}")
-        return {f"SORDINO_MQ_{RABBIT_REGION.upper()}": way.geturl()}
+        way = parts._replace(netloc=f"{user}127.0.0.1:{cable.port}")
+        yield Broker(url=amqp, way=way.geturl(), victim=cable)
 
 
 @contextmanager
@@ -388,8 +400,8 @@ def served(room: Path, settings: Mapping[str, str]) -> Iterator[Server]:
     try:
         server.wait_until(server.ready, START_SECONDS, "being ready")
         yield server
-    except ServerError as error:
-        print(f"chaos: {error}\n{server.log_tail()}", file=sys.stderr)
+    except ServerError:
+        print(server.log_tail(), file=sys.stderr)
         raise
     finally:
         server.stop()
@@ -407,13 +419,13 @@ def main() -> int:
     try:
         with ExitStack() as stack:
             room = stack.enter_context(new_room())
-            broker = Broker.at(amqp) if amqp else None
+            broker = stack.enter_context(brought(amqp, room)) if amqp else None
             if broker is not None:
-                stack.enter_context(broker.cable)
                 settings |= broker.settings
             server = stack.enter_context(served(room, settings))
             result = torment(server, plan, room, broker)
-    except ServerError:
+    except ServerError as error:
+        print(f"chaos: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -438,7 +450,7 @@ def _options() -> tuple[int, str | None, Plan]:
     parser.add_argument("--seconds", type=float, default=plan.seconds, help="length of the recording")
     parser.add_argument("--torment-seconds", type=float, help=f"strike so long at most; {SECONDS_A_JOB:g} s a job")
     parser.add_argument("--seed", type=int, default=plan.seed)
-    parser.add_argument("--amqp", help="URL of a RabbitMQ to send callbacks to, too: amqp://user:password@host:5672/")
+    parser.add_argument("--amqp", help=f"send callbacks to RabbitMQ, too: {OWN}, or amqp://user:password@host:5672/")
     chosen = vars(parser.parse_args())
     if chosen["torment_seconds"] is None:
         chosen["torment_seconds"] = SECONDS_A_JOB * chosen["jobs"]

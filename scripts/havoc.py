@@ -5,13 +5,30 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
-from cable import Cable
 from callback_sink import Sink
 from server import Server
 from strikes import Kind, Strike
+
+
+class Breakable(Protocol):
+    """What may be taken away and given back: a broker, or the cable to one that others use, too."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    def cut(self) -> None:
+        """Take it away."""
+        ...
+
+    def mend(self) -> None:
+        """Give it back."""
+        ...
 
 
 class Havoc:
@@ -20,11 +37,11 @@ class Havoc:
     Args:
         server: the victim.
         sink: the receiver of its callbacks.
-        cable: the way to its message broker, if it has one.
+        broker: its message broker, if it has one, or the cable to it.
     """
 
-    def __init__(self, server: Server, sink: Sink, cable: Cable | None = None) -> None:
-        self._server, self._sink, self._cable = server, sink, cable
+    def __init__(self, server: Server, sink: Sink, broker: Breakable | None = None) -> None:
+        self._server, self._sink, self._broker = server, sink, broker
         self._timers: list[threading.Timer] = []
         self._blows: dict[Kind, Callable[[Strike], bool]] = {
             Kind.WORKER: lambda strike: _kill(strike, self._server.workers),
@@ -38,7 +55,7 @@ class Havoc:
     @property
     def kinds(self) -> Sequence[Kind]:
         """What there is to strike."""
-        return [kind for kind in Kind if kind is not Kind.BROKER or self._cable is not None]
+        return [kind for kind in Kind if kind is not Kind.BROKER or self._broker is not None]
 
     def strike(self, strike: Strike) -> bool:
         """Do it; False when there is nothing to strike at the moment."""
@@ -50,8 +67,8 @@ class Havoc:
             timer.cancel()
             timer.join()
         self._sink.start()
-        if self._cable is not None:
-            self._cable.mend()
+        if self._broker is not None:
+            self._broker.mend()
 
     def _take_receiver(self, strike: Strike) -> bool:
         if not self._sink.up:
@@ -61,10 +78,10 @@ class Havoc:
         return True
 
     def _take_broker(self, strike: Strike) -> bool:
-        if self._cable is None or not self._cable.whole:
+        if self._broker is None or not self._broker.whole:
             return False
-        self._cable.cut()
-        self._later(strike.outage, self._cable.mend)
+        self._broker.cut()
+        self._later(strike.outage, self._broker.mend)
         return True
 
     def _later(self, seconds: float, give_back: Callable[[], None]) -> None:
