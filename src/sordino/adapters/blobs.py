@@ -82,8 +82,7 @@ class ObstoreBlobs:
             BlobStoreError: the store failed.
         """
         counted = _Counted(chunks)
-        head = await _read_part(counted)
-        body = _joined(head, counted) if len(head) >= PART_BYTES else head
+        body = await _body(counted)
         with _store_errors(counted):
             await obstore.put_async(
                 self._store, _path(blob_id), body, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
@@ -213,8 +212,16 @@ async def _read_part(chunks: AsyncIterator[bytes]) -> bytes:
     return bytes(part)
 
 
-async def _joined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
+async def _body(chunks: AsyncIterator[bytes]) -> bytes | AsyncIterator[bytes]:
+    """All of it when it is less than a part, and else a stream."""
+    head = await _read_part(chunks)
+    return _joined([head], chunks) if len(head) >= PART_BYTES else head
+
+
+async def _joined(head: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    # obstore leaves the stream in a cycle of references. The head is taken out of it, or hundreds of megabytes of heads
+    # could wait for the garbage collector.
+    yield head.pop()
     async for chunk in rest:
         yield chunk
 
