@@ -154,6 +154,39 @@ def delete(cos: CommandLine) -> None:
     assert not cos.exists("k")
 
 
+OWNER = r"qcs::cam::uin/(\d+):uin/\1: FULL_CONTROL"
+
+
+@driver
+def putbucketacl(cos: CommandLine) -> None:
+    """Everybody may read the bucket afterwards."""
+    cos.run("putbucketacl", "--grant-read", "anyone")
+    assert cos.service.client().get_bucket_acl(Bucket=cos.bucket)["CannedACL"] == "public-read"
+
+
+@driver
+def getbucketacl(cos: CommandLine) -> None:
+    """The owner and what he may do are told."""
+    assert re.search(OWNER, cos.run("getbucketacl"))
+
+
+@driver
+def putobjectacl(cos: CommandLine) -> None:
+    """Everybody may read the object afterwards."""
+    cos.put("k")
+    cos.run("putobjectacl", "--grant-read", "anyone", "k")
+    assert cos.service.client().get_object_acl(Bucket=cos.bucket, Key="k")["CannedACL"] == "public-read"
+
+
+@driver
+def getobjectacl(cos: CommandLine) -> None:
+    """The owner and what he, and everybody, may do are told."""
+    cos.service.client().put_object(Bucket=cos.bucket, Key="k", Body=b"hello", ACL="public-read")
+    said = cos.run("getobjectacl", "k")
+    assert re.search(OWNER, said)
+    assert "anyone: READ" in said
+
+
 @driver
 def signurl(cos: CommandLine) -> None:
     """A signed URL downloads without the program."""

@@ -101,7 +101,16 @@ def check(*names: str) -> Callable[[Check], Check]:
     return note
 
 
-@check("putBucket", "headBucket", "deleteBucket", "deleteObject")
+@check(
+    "putBucket",
+    "headBucket",
+    "deleteBucket",
+    "deleteObject",
+    "putBucketAcl",
+    "putObjectAcl",
+    "putBucketCors",
+    "deleteBucketCors",
+)
 def _nothing_but_a_status(reply: dict[str, Any], bucket: str) -> None:
     assert reply["statusCode"] in (200, 204)
 
@@ -134,6 +143,35 @@ def _part(reply: dict[str, Any], bucket: str) -> None:
 def _keys(reply: dict[str, Any], bucket: str) -> None:
     assert [urllib.parse.unquote(entry["Key"]) for entry in reply["Contents"]] == ["in/a b+中(1)!.txt"]
     assert reply["IsTruncated"] == "false"
+
+
+@check("getBucketAcl")
+def _public(reply: dict[str, Any], bucket: str) -> None:
+    assert reply["ACL"] == "public-read"
+    everybody, owner = reply["Grants"]
+    assert everybody["Grantee"]["URI"].endswith("/AllUsers")
+    assert (owner["Grantee"]["ID"], owner["Permission"]) == (reply["Owner"]["ID"], "FULL_CONTROL")
+
+
+@check("getObjectAcl")
+def _as_its_bucket(reply: dict[str, Any], bucket: str) -> None:
+    assert reply["ACL"] == "default"
+    assert len(reply["Grants"]) == 2
+
+
+@check("getBucketCors")
+def _rules(reply: dict[str, Any], bucket: str) -> None:
+    (rule,) = reply["CORSRules"]
+    assert (rule["AllowedOrigins"], rule["AllowedMethods"]) == (["https://*.example.org"], ["GET", "PUT"])
+    assert (rule["AllowedHeaders"], rule["ExposeHeaders"], rule["MaxAgeSeconds"]) == (["*"], ["ETag"], "500")
+    assert reply["ResponseVary"] == "true"
+
+
+@check("optionsObject")
+def _allowed(reply: dict[str, Any], bucket: str) -> None:
+    assert reply["AccessControlAllowOrigin"] == "https://a.example.org"
+    assert reply["AccessControlAllowHeaders"] == "authorization, x-cos-acl"
+    assert (reply["AccessControlAllowMethods"], reply["AccessControlMaxAge"]) == ("GET, PUT", "500")
 
 
 @check("getObjectUrl")

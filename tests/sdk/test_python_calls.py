@@ -1,5 +1,6 @@
 """Every method of the official Python SDK that this product answers, in every way the SDK can be pointed at it."""
 
+import io
 import re
 import urllib.error
 import urllib.parse
@@ -60,6 +61,18 @@ class Bench:
     def put(self, key: str = "k") -> dict[str, str]:
         """Upload ``hello``."""
         return self.client.put_object(Bucket=self.bucket, Key=key, Body=b"hello", Metadata={"x-cos-meta-k": "v"})
+
+    def begin(self) -> str:
+        """Begin an upload of ``a b`` in parts; its id."""
+        return str(self.client.create_multipart_upload(Bucket=self.bucket, Key="a b")["UploadId"])
+
+    def part(self, upload_id: str, number: int) -> dict[str, object]:
+        """Upload ``hello`` as a part of it; what names it."""
+        reply = self.client.upload_part(
+            Bucket=self.bucket, Key="a b", Body=b"hello", PartNumber=number, UploadId=upload_id
+        )
+        assert reply["x-cos-hash-crc64ecma"] == HELLO_CRC
+        return {"PartNumber": number, "ETag": reply["ETag"]}
 
     def file(self) -> Path:
         """A file that holds ``hello``."""
@@ -371,6 +384,67 @@ def put_object_from_local_file(bench: Bench) -> None:
 
 
 @driver
+def create_multipart_upload(bench: Bench) -> None:
+    """An upload in parts begins."""
+    reply = bench.client.create_multipart_upload(Bucket=bench.bucket, Key="a b+中")
+    assert (reply["Bucket"], reply["Key"]) == (bench.bucket, "a b+中")
+    assert re.fullmatch("[0-9]{13}[0-9a-f]{64}", reply["UploadId"])
+
+
+@driver
+def upload_part(bench: Bench) -> None:
+    """A part is answered with its digests."""
+    assert bench.part(bench.begin(), 1)["ETag"] == '"5d41402abc4b2a76b9719d911017c592"'
+
+
+@driver
+def list_parts(bench: Bench) -> None:
+    """The parts of an upload are listed."""
+    upload_id = bench.begin()
+    bench.part(upload_id, 7)
+    page = bench.client.list_parts(Bucket=bench.bucket, Key="a b", UploadId=upload_id)
+    assert [(part["PartNumber"], part["Size"]) for part in page["Part"]] == [("7", "5")]
+
+
+@driver
+def list_multipart_uploads(bench: Bench) -> None:
+    """The uploads of a bucket are listed."""
+    upload_id = bench.begin()
+    page = bench.client.list_multipart_uploads(Bucket=bench.bucket, Prefix="a")
+    assert [(it["Key"], it["UploadId"]) for it in page["Upload"]] == [("a b", upload_id)]
+
+
+@driver
+def complete_multipart_upload(bench: Bench) -> None:
+    """The parts become the object."""
+    upload_id = bench.begin()
+    named = {"Part": [bench.part(upload_id, 2)]}
+    made = bench.client.complete_multipart_upload(
+        Bucket=bench.bucket, Key="a b", UploadId=upload_id, MultipartUpload=named
+    )
+    assert made["ETag"].endswith('-1"')
+    assert made["x-cos-hash-crc64ecma"] == HELLO_CRC
+
+
+@driver
+def abort_multipart_upload(bench: Bench) -> None:
+    """An upload is over."""
+    upload_id = bench.begin()
+    bench.client.abort_multipart_upload(Bucket=bench.bucket, Key="a b", UploadId=upload_id)
+    assert "Upload" not in bench.client.list_multipart_uploads(Bucket=bench.bucket)
+
+
+@driver
+def upload_file_from_buffer(bench: Bench) -> None:
+    """A stream is uploaded in parts."""
+    content = b"hello" * 500_000
+    bench.client.upload_file_from_buffer(Bucket=bench.bucket, Key="k", Body=io.BytesIO(content), PartSize=1)
+    reply = bench.client.get_object(Bucket=bench.bucket, Key="k")
+    assert reply["Body"].get_raw_stream().read() == content
+    assert reply["ETag"].endswith('-3"')
+
+
+@driver
 def upload_file(bench: Bench) -> None:
     """A file of one part is uploaded with its MD5."""
     bench.client.upload_file(Bucket=bench.bucket, Key="k", LocalFilePath=str(bench.file()), EnableMD5=True)
@@ -418,6 +492,91 @@ def delete_object(bench: Bench) -> None:
     bench.put()
     bench.client.delete_object(Bucket=bench.bucket, Key="k")
     assert not bench.client.object_exists(Bucket=bench.bucket, Key="k")
+
+
+EVERYBODY = "http://cam.qcloud.com/groups/global/AllUsers"
+
+
+@driver
+def put_bucket_acl(bench: Bench) -> None:
+    """A bucket is opened by its header, and closed again by a list."""
+    bench.client.put_bucket_acl(Bucket=bench.bucket, ACL="public-read")
+    opened = bench.client.get_bucket_acl(Bucket=bench.bucket)
+    assert opened["CannedACL"] == "public-read"
+    grants = [grant for grant in opened["AccessControlList"]["Grant"] if "ID" in grant["Grantee"]]
+    closed = {"Owner": opened["Owner"], "AccessControlList": {"Grant": grants}}
+    bench.client.put_bucket_acl(Bucket=bench.bucket, AccessControlPolicy=closed)
+    assert bench.client.get_bucket_acl(Bucket=bench.bucket)["CannedACL"] == "private"
+
+
+@driver
+def get_bucket_acl(bench: Bench) -> None:
+    """The owner has full control of a new bucket, and nobody else anything."""
+    acl = bench.client.get_bucket_acl(Bucket=bench.bucket)
+    assert acl["CannedACL"] == "private"
+    (grant,) = acl["AccessControlList"]["Grant"]
+    assert (grant["Grantee"]["ID"], grant["Permission"]) == (acl["Owner"]["ID"], "FULL_CONTROL")
+    assert grant["Grantee"]["Type"] == "CanonicalUser"
+    assert re.fullmatch(r"qcs::cam::uin/(\d+):uin/\1", acl["Owner"]["ID"])
+
+
+@driver
+def put_object_acl(bench: Bench) -> None:
+    """An object is opened by a list, and left to its bucket again by its header."""
+    bench.put()
+    owner = bench.client.get_object_acl(Bucket=bench.bucket, Key="k")["Owner"]
+    grant = {"Grantee": {"Type": "Group", "URI": EVERYBODY}, "Permission": "READ"}
+    opened = {"Owner": {"ID": owner["ID"]}, "AccessControlList": {"Grant": [grant]}}
+    bench.client.put_object_acl(Bucket=bench.bucket, Key="k", AccessControlPolicy=opened)
+    assert bench.client.get_object_acl(Bucket=bench.bucket, Key="k")["CannedACL"] == "public-read"
+    bench.client.put_object_acl(Bucket=bench.bucket, Key="k", ACL="default")
+    assert bench.client.get_object_acl(Bucket=bench.bucket, Key="k")["CannedACL"] == "default"
+
+
+@driver
+def get_object_acl(bench: Bench) -> None:
+    """An object tells the list it came with, or that it has none of its own."""
+    for acl in ("private", "public-read", "default"):
+        bench.client.put_object(Bucket=bench.bucket, Key=acl, Body=b"hello", ACL=acl)
+        assert bench.client.get_object_acl(Bucket=bench.bucket, Key=acl)["CannedACL"] == acl
+
+
+CORS_RULE = {
+    "ID": "1234",
+    "AllowedOrigin": ["http://www.example.com", "https://*.example.org"],
+    "AllowedMethod": ["GET", "PUT"],
+    "AllowedHeader": ["*"],
+    "ExposeHeader": ["ETag", "x-cos-request-id"],
+    "MaxAgeSeconds": "500",
+}
+
+
+@driver
+def put_bucket_cors(bench: Bench) -> None:
+    """Rules are put, and others in their place."""
+    other = {"AllowedOrigin": ["*"], "AllowedMethod": ["HEAD"]}
+    bench.client.put_bucket_cors(Bucket=bench.bucket, CORSConfiguration={"CORSRule": [CORS_RULE, other]})
+    bench.client.put_bucket_cors(Bucket=bench.bucket, CORSConfiguration={"CORSRule": other})
+    assert bench.client.get_bucket_cors(Bucket=bench.bucket)["CORSRule"] == [other]
+
+
+@driver
+def get_bucket_cors(bench: Bench) -> None:
+    """Rules come back as they were put."""
+    bench.client.put_bucket_cors(
+        Bucket=bench.bucket, CORSConfiguration={"CORSRule": [CORS_RULE], "ResponseVary": "true"}
+    )
+    assert bench.client.get_bucket_cors(Bucket=bench.bucket) == {"CORSRule": [CORS_RULE], "ResponseVary": "true"}
+
+
+@driver
+def delete_bucket_cors(bench: Bench) -> None:
+    """A bucket has no rules afterwards."""
+    bench.client.put_bucket_cors(Bucket=bench.bucket, CORSConfiguration={"CORSRule": [CORS_RULE]})
+    bench.client.delete_bucket_cors(Bucket=bench.bucket)
+    with pytest.raises(CosServiceError) as refusal:
+        bench.client.get_bucket_cors(Bucket=bench.bucket)
+    assert refusal.value.get_error_code() == "NoSuchCORSConfiguration"
 
 
 @driver

@@ -146,6 +146,16 @@ def _part(ground: Ground, **more: str) -> None:
     ground.client.get_object(Bucket=ground.bucket, Key="k", **more)
 
 
+def _complete(ground: Ground, *parts: tuple[int, bytes]) -> None:
+    """Upload the parts 1 and 2 as they are given, and complete with the numbers that are."""
+    place = {"Bucket": ground.bucket, "Key": "k"}
+    place["UploadId"] = ground.client.create_multipart_upload(**place)["UploadId"]
+    for number, body in enumerate((body for _, body in parts), 1):
+        ground.client.upload_part(**place, PartNumber=number, Body=body)
+    named = [{"PartNumber": number, "ETag": md5(body).hexdigest()} for number, body in parts]
+    ground.client.complete_multipart_upload(**place, MultipartUpload={"Part": named})
+
+
 Provoke = Callable[[Ground], object]
 
 CI: tuple[tuple[ErrorKind, Provoke], ...] = (
@@ -179,7 +189,7 @@ CI: tuple[tuple[ErrorKind, Provoke], ...] = (
 """Codes of CI, and how each is met on a server of the ``TINY`` settings."""
 
 COS: tuple[tuple[ErrorKind, Provoke], ...] = (
-    (errors.NOT_IMPLEMENTED, lambda g: g.client.get_bucket_acl(Bucket=g.bucket)),
+    (errors.NOT_IMPLEMENTED, lambda g: g.client.get_bucket_website(Bucket=g.bucket)),
     (errors.ACCESS_DENIED, lambda g: g.other(_anonymous=True).get_object(Bucket=g.bucket, Key="k")),
     (errors.INVALID_ACCESS_KEY_ID, lambda g: g.other(_secret_id="AKIDnobody").get_object(Bucket=g.bucket, Key="k")),
     (errors.SIGNATURE_DOES_NOT_MATCH, lambda g: g.other(_secret_key="wrong").get_object(Bucket=g.bucket, Key="k")),
@@ -187,6 +197,12 @@ COS: tuple[tuple[ErrorKind, Provoke], ...] = (
     (errors.REQUEST_TIME_TOO_SKEWED, lambda g: _cos(g, auth=g.signed("/k", 100_000, 200_000))),
     (errors.NO_SUCH_BUCKET, lambda g: g.client.list_objects(Bucket=f"ghost-{g.service.root_key.appid}")),
     (errors.NO_SUCH_KEY, lambda g: g.client.get_object(Bucket=g.bucket, Key="ghost")),
+    (errors.NO_SUCH_CORS, lambda g: g.client.get_bucket_cors(Bucket=g.bucket)),
+    (errors.NO_SUCH_UPLOAD, lambda g: g.client.list_parts(Bucket=g.bucket, Key="k", UploadId="ghost")),
+    (errors.INVALID_PART, lambda g: _complete(g, (3, b"x"))),
+    (errors.INVALID_PART_ORDER, lambda g: _complete(g, (2, b"x"), (1, b"x"))),
+    (errors.ENTITY_TOO_SMALL, lambda g: _complete(g, (1, b"x"), (2, b"x"))),
+    (errors.ENTITY_TOO_LARGE, lambda g: _complete(g, (1, b"x" * 1001))),
     (errors.BUCKET_ALREADY_OWNED_BY_YOU, lambda g: g.client.create_bucket(Bucket=g.bucket)),
     (errors.BUCKET_NOT_EMPTY, _full_bucket),
     (errors.INVALID_BUCKET_NAME, lambda g: g.raw("/", "under_score-1250000000")),
@@ -201,6 +217,7 @@ COS: tuple[tuple[ErrorKind, Provoke], ...] = (
 """Codes of COS."""
 
 ELSEWHERE = {
+    "AccessForbidden": "answers browsers, which ask by themselves (tests/api/test_cors.py)",
     "BucketAlreadyExists": "needs a second account, which comes with the users of an account",
     "IncompleteBody": "nobody is there to read it: the client has hung up (tests/security/test_limits.py)",
     "InternalError": "is a fault of the server",

@@ -93,6 +93,32 @@ async function objects() {
   await cos.deleteObject({ ...place, Key: 'program' });
 }
 
+async function sharing() {
+  const Key = 'in/a b+中(1)!.txt';
+  await cos.putObject({ ...place, Key, Body: 'hello' });
+  await call('putBucketAcl', () => cos.putBucketAcl({ ...place, ACL: 'public-read' }));
+  await call('getBucketAcl', () => cos.getBucketAcl(place));
+  await call('getObjectAcl', () => cos.getObjectAcl({ ...place, Key }));
+  const { Owner } = await cos.getBucketAcl(place);
+  const Grants = [{ Grantee: { ID: Owner.ID }, Permission: 'FULL_CONTROL' }];
+  const AccessControlPolicy = { Owner: { ID: Owner.ID }, Grants };
+  await call('putObjectAcl', () => cos.putObjectAcl({ ...place, Key, AccessControlPolicy }));
+  await cos.deleteObject({ ...place, Key });
+  const rule = {
+    AllowedOrigins: ['https://*.example.org'],
+    AllowedMethods: ['GET', 'PUT'],
+    AllowedHeaders: ['*'],
+    ExposeHeaders: ['ETag'],
+    MaxAgeSeconds: '500',
+  };
+  await call('putBucketCors', () => cos.putBucketCors({ ...place, CORSRules: [rule], ResponseVary: 'true' }));
+  await call('getBucketCors', () => cos.getBucketCors(place));
+  const page = { Origin: 'https://a.example.org', AccessControlRequestMethod: 'PUT' };
+  const AccessControlRequestHeaders = 'authorization,x-cos-acl';
+  await call('optionsObject', () => cos.optionsObject({ ...place, Key, ...page, AccessControlRequestHeaders }));
+  await call('deleteBucketCors', () => cos.deleteBucketCors(place));
+}
+
 async function jobs() {
   const all = { pageNumber: 1, pageSize: 10, queueIds: '' };
   const found = await call('request describeQueues', () => ci('GET', '/asrqueue', { query: all }));
@@ -124,7 +150,7 @@ async function services() {
 
 async function main() {
   await objects();
-  for (const part of [jobs, templates, services]) await part().catch((error) => console.error(part.name, error));
+  for (const part of [sharing, jobs, templates, services]) await part().catch((error) => console.error(part.name, error));
   await call('deleteBucket', () => cos.deleteBucket(place));
 }
 
