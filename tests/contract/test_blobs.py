@@ -1,4 +1,4 @@
-"""What a blob store promises, on a local directory and in memory."""
+"""What a blob store promises, on a local directory, in memory, and in an S3 server."""
 
 import asyncio
 import hashlib
@@ -11,16 +11,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seaweed import S3Server
 from sordino.adapters.blobs import PART_BYTES, ObstoreBlobs
 from sordino.domain.ports import BlobDigest, BlobNotFoundError, BlobStoreError
 
 CHUNK = 64 * 1024
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "s3"])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> ObstoreBlobs:
     """An empty store."""
+    if request.param == "s3":
+        return request.getfixturevalue("s3_blobs")
     return ObstoreBlobs((tmp_path / "blobs").as_uri() if request.param == "file" else "memory:///")
+
+
+@pytest.fixture
+def s3_blobs(s3_server: S3Server, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> ObstoreBlobs:
+    """An empty store in a part of a bucket, found as the environment says."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return ObstoreBlobs(f"s3://{s3_bucket}/some/where")
 
 
 async def stream(chunks: Iterable[bytes], error: Exception | None = None) -> AsyncIterator[bytes]:
@@ -98,6 +109,20 @@ async def test_nothing_stays_when_the_stream_fails(tmp_path: Path, parts: int) -
         await whole(blobs, "a")
 
 
+@pytest.mark.parametrize("parts", [0, 1, 3])
+async def test_nothing_stays_in_s3_when_the_stream_fails(
+    s3_blobs: ObstoreBlobs, s3_server: S3Server, s3_bucket: str, parts: int
+) -> None:
+    """Neither the blob nor an upload in parts."""
+    error = ConnectionResetError("the client went away")
+    with pytest.raises(ConnectionResetError) as raised:
+        await s3_blobs.put("a", stream([bytes(PART_BYTES)] * parts + [b"x"], error))
+    assert raised.value is error
+    with pytest.raises(BlobNotFoundError):
+        await whole(s3_blobs, "a")
+    assert await s3_server.unfinished(s3_bucket) == 0
+
+
 async def test_nothing_stays_when_the_writer_is_cancelled(tmp_path: Path) -> None:
     """A put that is cancelled in the middle leaves no file."""
     blobs, written = ObstoreBlobs(tmp_path.as_uri()), asyncio.Event()
@@ -131,6 +156,20 @@ async def test_shows_a_blob_only_when_it_is_complete(blobs: ObstoreBlobs) -> Non
     await blobs.put("a", watched())
     assert absent == [True] * 3
     assert await whole(blobs, "a", 0, 1) == b"\0"
+
+
+async def test_opens_files(blobs: ObstoreBlobs) -> None:
+    """Blobs that are files can be opened, and stay whole while they are open; those of other stores are no files."""
+    await blobs.put("a", stream([b"hello"]))
+    if not blobs.are_files:
+        with pytest.raises(AssertionError):
+            await blobs.open("a")
+        return
+    with await blobs.open("a") as file:
+        await blobs.remove("a")
+        assert file.read() == b"hello"
+    with pytest.raises(BlobNotFoundError):
+        await blobs.open("a")
 
 
 async def test_removes(blobs: ObstoreBlobs) -> None:

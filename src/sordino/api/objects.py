@@ -13,6 +13,7 @@ from sordino.api import object_headers as fields
 from sordino.api.access import object_to_read
 from sordino.api.body import chunks, length_of, require_length
 from sordino.api.call import Call, xml
+from sordino.api.files import FilesResponse, can_send_files
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.errors import ServiceError
 from sordino.storage.objects import Upload
@@ -44,8 +45,10 @@ async def get_object(call: Call) -> Response:
     headers["Content-Length"] = str(span.end - span.start)
     if span.partial:
         headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{stored.size}"
-    body = call.services.objects.read(bucket, stored, span.start, span.end)
-    return StreamingResponse(body, 206 if span.partial else 200, headers)
+    status, objects = 206 if span.partial else 200, call.services.objects
+    if objects.in_files(bucket) and can_send_files(call.request):
+        return FilesResponse(objects.files(stored, span.start, span.end), status, headers)
+    return StreamingResponse(objects.read(bucket, stored, span.start, span.end), status, headers)
 
 
 async def head_object(call: Call) -> Response:

@@ -3,16 +3,18 @@
 import asyncio
 import socket
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, BinaryIO
 
 import h11
 import structlog
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from sordino import errors
 from sordino.api.app import CROWDED, SERVERS
+from sordino.api.files import ZERO_COPY
 from sordino.api.tunnel import ESTABLISHED, Connection, Tls, check, encrypt, told
 from sordino.errors import ServiceError
 from sordino.wire.address import Service
@@ -63,7 +65,47 @@ class Protocol(H11Protocol):
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         crowded = self._most is not None and len(self.connections) > self._most
-        await self.config.loaded_app({**scope, CROWDED: crowded}, receive, send)
+        scope = {**scope, CROWDED: crowded}
+        if self.scheme == "http":
+            # What is to be encrypted passes through this process anyway.
+            scope["extensions"] = {ZERO_COPY: {}}
+            send = partial(self._send, send)
+        await self.config.loaded_app(scope, receive, send)
+
+    async def _send(self, send: Send, message: Message) -> None:
+        """What uvicorn sends, and ASGI's extension ``ZERO_COPY``."""
+        if message["type"] != ZERO_COPY:
+            await send(message)
+            return
+        await self._send_file(message["file"], message["offset"], message["count"])
+        if not message.get("more_body", False):
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        """Send a part of the body; nothing to a client that is gone.
+
+        Raises:
+            RuntimeError: the file ends before.
+            OSError: it cannot be read.
+        """
+        if self.cycle.disconnected or not count:
+            return
+        # h11 counts the bytes without seeing them.
+        for piece in self.conn.send_with_data_passthrough(h11.Data(data=_Run(count))) or ():  # type: ignore[arg-type]
+            if not isinstance(piece, _Run):
+                self.transport.write(piece)
+            elif await self._copied(file, offset, count) < count:
+                raise RuntimeError("A file is shorter than the reply that it is to fill.")
+
+    async def _copied(self, file: BinaryIO, offset: int, count: int) -> int:
+        """How many bytes of the file were sent; all, when the client hung up instead."""
+        if self.transport.is_closing():
+            return count
+        try:
+            return await self.loop.sendfile(self.transport, file, offset, count)
+        except (ConnectionError, TimeoutError):
+            self.transport.abort()
+            return count
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Clean up."""
@@ -148,6 +190,16 @@ class Protocol(H11Protocol):
         for event in (response, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         log.info("refused", request_id=request_id, code=refusal.code, message=refusal.message)
+
+
+class _Run:
+    """Stands for bytes of a file, in the place of these; h11 asks how many."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
 
 
 def _limit_silence(transport: asyncio.Transport) -> None:

@@ -809,11 +809,33 @@ class BlobDigest:
     crc64: int
 
 
+@dataclass(frozen=True, slots=True)
+class FileRun:
+    """The bytes ``start`` to ``end`` (exclusive) of an open file, which whoever gets it closes."""
+
+    file: BinaryIO
+    start: int
+    end: int
+
+
 class Blobs(Protocol):
     """Bytes under ids that never repeat; a blob is whole or absent.
 
     Every call raises ``BlobStoreError`` when the store itself fails.
     """
+
+    @property
+    def are_files(self) -> bool:
+        """Whether blobs are files of this machine, which ``open`` opens."""
+        ...
+
+    async def open(self, blob_id: str) -> BinaryIO:
+        """A blob that is a file, open for reading; it stays whole while it is open, even if it is removed.
+
+        Raises:
+            BlobNotFoundError: there is no such blob.
+        """
+        ...
 
     async def put(self, blob_id: str, chunks: AsyncIterator[bytes]) -> BlobDigest:
         """Write a new blob; when ``chunks`` raises, nothing stays and the error passes through."""
@@ -883,7 +905,7 @@ class MountedBucket(Protocol):
         """Write the bytes of an object of this bucket under another key, or its own, without their coming here.
 
         Raises:
-            ServiceError: NoSuchKey when the source is no longer as it was, EntityTooLarge.
+            ServiceError: NoSuchCopySource when the source is no longer as it was, EntityTooLarge.
         """
         ...
 

@@ -8,7 +8,7 @@ The objects of a mounted bucket have neither: its store is asked for everything.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -23,6 +23,7 @@ from sordino.domain.ports import (
     Blobs,
     Clock,
     Database,
+    FileRun,
     MountedBucket,
     Mounts,
 )
@@ -68,6 +69,9 @@ class NoMounts:
         raise errors.NO_SUCH_BUCKET(f"The bucket {bucket.name} is not mounted here.")
 
 
+NO_MOUNTS = NoMounts()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectStore:
     """The object use cases over a database, a blob store and the stores of mounted buckets.
@@ -78,7 +82,7 @@ class ObjectStore:
     database: Database
     blobs: Blobs
     clock: Clock
-    mounts: Mounts = NoMounts()
+    mounts: Mounts = NO_MOUNTS
 
     async def put(self, upload: Upload, chunks: AsyncIterator[bytes]) -> StoredObject:
         """Write an object from a stream of bytes; it becomes visible whole or not at all.
@@ -165,6 +169,21 @@ class ObjectStore:
         for blob_id, first, last in await self._spans(stored, start, end):
             async for chunk in self.blobs.get(blob_id, first, last):
                 yield chunk
+
+    def in_files(self, bucket: Bucket) -> bool:
+        """Whether the objects of a bucket lie in files of this machine, which ``files`` opens."""
+        return self.blobs.are_files and not bucket.mounted
+
+    async def files(self, stored: StoredObject, start: int, end: int) -> AsyncGenerator[FileRun, None]:
+        """The files that hold the object's bytes ``start`` to ``end`` (exclusive), for buckets that are ``in_files``.
+
+        Each is opened when it is asked for; whoever gets it closes it.
+
+        Raises:
+            BlobNotFoundError: they are gone: the object was replaced or deleted since.
+        """
+        for blob_id, first, last in await self._spans(stored, start, end):
+            yield FileRun(await self.blobs.open(blob_id), first, last)
 
     async def _spans(self, stored: StoredObject, start: int, end: int) -> Sequence[tuple[str, int, int]]:
         """The blobs that hold a run of the object's bytes, and from where to where in each."""
