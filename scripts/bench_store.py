@@ -50,6 +50,11 @@ class Load:
         """Whether the objects must be away before it."""
         return self.deed in (Deed.PUT, Deed.UPLOAD)
 
+    @property
+    def before(self) -> Deed:
+        """How what it reads is written."""
+        return Deed.UPLOAD if self.deed is Deed.DOWNLOAD else Deed.PUT
+
 
 LOADS: Final = (
     Load(name="put", deed=Deed.PUT, large=True),
@@ -91,6 +96,7 @@ class Bench:
         self._sizes, self._groups = sizes, groups
         self._large = _random_file(room / "large", sizes.megabytes * 10**6)
         self._small = _random_file(room / "small", sizes.kilobytes * 1000)
+        self._written: set[tuple[str, str]] = set()
         self._compared: set[tuple[str, str]] = set()
 
     def measure(self, load: Load, running: Sequence[Store], rounds: int) -> Line:
@@ -112,11 +118,14 @@ class Bench:
         keys = self._keys(load)
         if load.writes:
             group.seconds(self._tasks(load, store, keys, Deed.REMOVE))
+        elif (keys[0], store.name) not in self._written:
+            group.seconds(self._tasks(load, store, keys, load.before))
+        self._written.add((keys[0], store.name))
         seconds = group.seconds(self._tasks(load, store, keys, load.deed))
         return (self._sizes.megabytes if load.large else len(keys)) / seconds
 
     def _keys(self, load: Load) -> Sequence[str]:
-        """A load that reads meets what the one before it wrote."""
+        """Of what a load writes, or of what the load that writes the same has written."""
         if load.large:
             return [f"large/{'parts' if load.deed in (Deed.UPLOAD, Deed.DOWNLOAD) else 'whole'}"]
         return [f"small/{load.clients}/{number}" for number in range(self._sizes.objects)]
