@@ -15,7 +15,7 @@ LOCKS := requirements/dev.lock requirements/data.lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean chaos kill-uploads fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling bench-api bench-jobs bench-store spectrograms
+.PHONY: help setup demo test check format lock clean chaos kill-uploads fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling bench-api bench-jobs bench-store bench-store-memory spectrograms
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ $(STORES_STAMP): $(STAMP) requirements/stores.lock
 
 bench-store: $(STORES_STAMP) ## Measure how fast objects go in and out, beside moto and SeaweedFS (about ten minutes)
 	$(BIN)/python scripts/bench_store.py $(BENCH_OPTIONS)
+
+bench-store-memory: setup ## Compare the API's memory with objects of 2 GB to that with 64 MB: make bench-store-memory [SIZES="64 5120", MB]
+	$(BIN)/python scripts/store_memory.py $(SIZES:%=--megabytes %)
 
 spectrograms: setup ## Draw five recordings of a set before and after: make spectrograms [DATA=dir]
 	$(BIN)/python scripts/spectrograms.py --data $(DATA)
