@@ -75,6 +75,15 @@ def test_denoiser_that_is_not_installed() -> None:
     assert Settings(denoiser="off").denoiser == "off"
 
 
+@pytest.mark.parametrize("text", ["app.example", "https://app.example/", "https://a.example https://b.example", "**"])
+def test_cors_origins_that_are_none(text: str) -> None:
+    """They are refused with the form of one."""
+    name, message = refusal(cors_origins=text)
+    assert name == "cors_origins"
+    assert "<scheme>://<host>[:<port>]" in message
+    assert Settings(cors_origins="https://*.app.example, http://localhost:*").cors_origins
+
+
 @pytest.mark.parametrize("name", ["music", "Music-1250000000", "music-", "a" * 60 + "-1"])
 def test_default_bucket_that_cannot_exist(name: str) -> None:
     """It is refused with what a bucket's name is."""

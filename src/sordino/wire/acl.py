@@ -40,7 +40,7 @@ def parse_acl(policy: Part, owner: Account) -> Acl:
             offered.
     """
     said = policy.find("Owner")
-    if said is not None and said.word("ID") not in (None, owner_id(owner)):
+    if said is not None and (said.word("ID") or owner_id(owner)) != owner_id(owner):
         raise ACCESS_DENIED(f"{ROOT}.Owner.ID is not the owner's; write {owner_id(owner)}, or leave it out.")
     grants = policy.need_container("AccessControlList").element.all("Grant")
     if len(grants) > MAX_GRANTS:
