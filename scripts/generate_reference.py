@@ -11,16 +11,17 @@ from typing import Any, Final
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+import left_out
 from protocol_coverage import Part, load, sdk_calls
 from sordino import errors
 from sordino.api import operations
-from sordino.api.object_headers import NOT_YET
 from sordino.api.operations import (
     CALLBACK_OPERATIONS,
     CALLBACK_PATH,
     CI_OPERATIONS,
+    COPIES,
     COS_OPERATIONS,
-    SUBRESOURCES,
+    SUB_OPERATIONS,
     Operation,
     Resource,
 )
@@ -50,8 +51,8 @@ BOUNDS: Final[Mapping[str, str]] = {
 }
 TARGETS: Final[Mapping[Resource, str]] = {
     Resource.SERVICE: "`/` of the service host",
-    Resource.BUCKET: "`/` of a bucket host",
-    Resource.OBJECT: "`/<key>` of a bucket host",
+    Resource.BUCKET: "`/{}` of a bucket host",
+    Resource.OBJECT: "`/<key>{}` of a bucket host",
 }
 
 # Elements of Request.Operation.NoiseReduction that the protocol does not have: values, default, meaning.
@@ -215,9 +216,15 @@ def coverage_page() -> str:
         for operation in found
     ]
     cos = [
-        (f"`{operation.name}`", f"`{operation.method}`", TARGETS[resource], _answered(operation))
-        for resource, found in COS_OPERATIONS.items()
-        for operation in found
+        (
+            f"`{operation.name}`",
+            f"`{operation.method}`",
+            TARGETS[resource].format(query and f"?{query}"),
+            _answered(operation),
+        )
+        for resource in COS_OPERATIONS
+        for query, found in {"": COS_OPERATIONS[resource], **SUB_OPERATIONS[resource]}.items()
+        for operation in (*found, *(COPIES[it.name] for it in found if it.name in COPIES))
     ]
     heads = ("Call", "Method", "Address", "Answered")
     return _page(
@@ -232,8 +239,7 @@ def coverage_page() -> str:
                 _table(heads, ci),
                 "## COS",
                 _table(heads, cos),
-                "These sub-resources are *not yet* answered: " + _list(sorted(SUBRESOURCES, key=str.lower), "?") + ".",
-                "Requests with one of these headers are *not yet* answered: " + _list(NOT_YET) + ".",
+                "[What is left out](left-out.md) has a page of its own.",
                 *(_part_section(part) for part in COVERAGE.parts),
                 "## Extensions of a job",
                 EXTENSIONS_TEXT,
@@ -242,6 +248,23 @@ def coverage_page() -> str:
             )
         ),
     )
+
+
+def left_out_page() -> str:
+    """What of COS is left out, and the refusal that each gets."""
+    return _page(
+        "What of COS is left out",
+        "Each of these is refused with the status and code that its table tells, and a message; it is never taken for "
+        "another call, and what is stored stays as it is. SDKs try again after a 501, so that the refusal comes after "
+        "some seconds. A header that is empty counts as absent.",
+        "\n\n".join(_left_out_section(part) for part in left_out.PARTS),
+    )
+
+
+def _left_out_section(part: left_out.Part) -> str:
+    rows = [(f"`{row.name}`", row.purpose, row.instead, f"{row.status} `{row.code}`") for row in part.rows]
+    head = "Header" if part.rows[0].is_header else "Call"
+    return f"## {part.title}\n\n" + _table((head, "For", "Instead", "Refusal"), rows)
 
 
 def _summary() -> str:
@@ -310,6 +333,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "errors.md": errors_page,
     "cli.md": cli_page,
     "api-coverage.md": coverage_page,
+    "left-out.md": left_out_page,
 }
 
 

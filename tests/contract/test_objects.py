@@ -74,9 +74,10 @@ class TestObjects:
     async def test_replaces_nothing_when_told_so(self, database: PostgresDatabase) -> None:
         """The object that is there stays; the new one's blob is left with its note."""
         await put(database, "a")
+        async with database.transaction() as tx:
+            await tx.objects.expect_blob("new", datetime.now(UTC) + timedelta(days=1))
         with pytest.raises(ServiceError) as refusal:
             async with database.transaction() as tx:
-                await tx.objects.expect_blob("new", datetime.now(UTC) + timedelta(days=1))
                 await tx.objects.put(stored("a", blob_id="new"), overwrite=False)
         assert (refusal.value.status, refusal.value.code) == (409, "FileAlreadyExists")
         async with database.transaction() as tx:
@@ -111,9 +112,10 @@ class TestObjects:
 
     async def test_no_piece_without_a_note(self, database: PostgresDatabase) -> None:
         """A piece that was not announced, or too long ago, keeps the object from being there."""
+        async with database.transaction() as tx:
+            await tx.objects.expect_blob("p1", datetime.now(UTC) + timedelta(days=1))
         with pytest.raises(BlobExpiredError):
             async with database.transaction() as tx:
-                await tx.objects.expect_blob("p1", datetime.now(UTC) + timedelta(days=1))
                 await tx.objects.put(replace(stored("a"), pieces=2), [Piece("p1", 2), Piece("p2", 3)])
         async with database.transaction() as tx:
             assert await tx.objects.get(BUCKET, "a") is None

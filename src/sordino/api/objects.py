@@ -56,8 +56,7 @@ async def head_object(call: Call) -> Response:
     _, stored, headers = await _found(call)
     if fields.not_modified(call.request.headers, stored):
         return Response(status_code=304, headers=headers)
-    headers |= {"Content-Type": stored.content_type, "Content-Length": str(stored.size)}
-    return Response(status_code=200, headers=headers)
+    return Response(status_code=200, headers=headers | {"Content-Type": stored.content_type})
 
 
 async def delete_object(call: Call) -> Response:
@@ -124,6 +123,8 @@ def _object_headers(stored: StoredObject) -> dict[str, str]:
         **stored.headers,
         **_digest_headers(stored),
         **{fields.METADATA_PREFIX + name: value for name, value in stored.metadata.items()},
+        # With a 304 as well, as RFC 9110 8.6 allows: the Python SDK breaks without it.
+        "Content-Length": str(stored.size),
         "Last-Modified": http_date(stored.last_modified),
         "Accept-Ranges": "bytes",
     }

@@ -13,7 +13,14 @@ from starlette.responses import Response
 from sordino import errors
 from sordino.api.acl import get_bucket_acl, get_object_acl, put_bucket_acl, put_object_acl
 from sordino.api.auth import unsigned
-from sordino.api.buckets import create_bucket, delete_bucket, head_bucket, list_buckets, list_objects
+from sordino.api.buckets import (
+    create_bucket,
+    delete_bucket,
+    get_bucket_location,
+    head_bucket,
+    list_buckets,
+    list_objects,
+)
 from sordino.api.call import Call, Handler
 from sordino.api.callbacks import QUERY, describe_callbacks, send_callback_again
 from sordino.api.copy import copy_object, copy_part
@@ -112,6 +119,7 @@ COS_OPERATIONS: dict[Resource, tuple[Operation, ...]] = {
 SUB_OPERATIONS: dict[Resource, dict[str, tuple[Operation, ...]]] = {
     Resource.SERVICE: {},
     Resource.BUCKET: {
+        "location": (Operation("GetBucketLocation", "GET", get_bucket_location),),
         "delete": (Operation("DeleteMultipleObjects", "POST", delete_objects),),
         "uploads": (Operation("ListMultipartUploads", "GET", list_uploads),),
         "acl": (
@@ -149,11 +157,16 @@ COPIES = {
 # would be a grave mistake (PUT /key?acl would overwrite the object).
 SUBRESOURCES = frozenset(
     """
-    accelerate acl append attributes ci-process cors delete domain encryption intelligenttiering
-    inventory lifecycle logging metaquery object-lock objectlock origin partNumber policy referer
-    replication restore retention tagging torrent uploadId uploads versionId versioning versions website
+    accelerate acl append attributes ci-process cors delete domain domaincertificate encryption intelligent-tiering
+    intelligenttiering inventory lifecycle live location logging metaquery object-lock objectlock origin partNumber
+    policy referer replication response-control restore retention select symlink tagging torrent uploadId uploads
+    versionId versioning versions vod website
     """.split()  # noqa: SIM905  # a list would take a line a name
 )
+
+
+# What names of the query begin with that ask for a changed picture in place of the object.
+PICTURES = ("imageMogr2", "imageView2", "imageInfo", "imageAve", "watermark", "exif", "style", "pipeline")
 
 
 def admit(call: Call) -> Operation:
@@ -202,8 +215,9 @@ def _cos_operations(call: Call) -> tuple[Operation, ...]:
     resource = _resource(call)
     offered = SUB_OPERATIONS[resource]
     asked = {name for name, value in call.query if name in SUBRESOURCES and not _says_nothing(name, value, call)}
+    asked |= {name for name, _ in call.query if name.partition("/")[0] in PICTURES}
     for name in sorted(asked - set(offered)):
-        raise errors.NOT_IMPLEMENTED(f"The sub-resource ?{name} is not offered yet.")
+        raise errors.NOT_IMPLEMENTED(f"The sub-resource ?{name[:64]} is not offered.")
     if len(asked) > 1:
         names = ", ".join(sorted(asked))
         raise errors.INVALID_ARGUMENT(f"The query names {len(asked)} sub-resources, {names}; a call has one.")

@@ -72,6 +72,11 @@ def render_object_list(
     return xml.document("ListBucketResult", [*asked, *page, *objects, *prefixes])
 
 
+def render_location(bucket: Bucket) -> bytes:
+    """The reply of GET Bucket Location: the bucket's region, which is all that the root element holds."""
+    return xml.document("LocationConstraint", bucket.region)
+
+
 def render_bucket_list(
     buckets: Sequence[Bucket], *, owner: Account, marker: str = "", next_marker: str | None = None
 ) -> bytes:

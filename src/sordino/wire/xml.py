@@ -129,17 +129,17 @@ class _Builder:
         """Called by the parser at the end; the elements wait in ``root``."""
 
 
-def document(name: str, children: Sequence[Node]) -> bytes:
+def document(name: str, content: Content) -> bytes:
     """Write a document of root ``name``, UTF-8, with an XML declaration.
 
     Characters that XML cannot carry (control characters, lone surrogates) become U+FFFD.
 
     Args:
         name: the root element.
-        children: its elements, in order.
+        content: its elements, in order, or its text.
     """
     root = etree.Element(name)
-    _fill(root, children)
+    _fill(root, content)
     return etree.tostring(root, encoding="UTF-8", xml_declaration=True)
 
 
