@@ -44,6 +44,7 @@ class CommandLine:
         key = self.service.root_key
         common = {"secret_id": key.secret_id, "secret_key": key.secret_key, "bucket": self.bucket}
         common |= {"region": REGION, "schema": "http", "retry": "1", "timeout": "20"}
+        common |= {"multiupload_threshold": "20", "part_size": "10"}
         if self.mode is Mode.DNS:
             common["endpoint"] = f"cos.{REGION}.{SUFFIX}:{self.service.port}"
         config = ConfigParser(interpolation=None)
@@ -116,6 +117,43 @@ def upload(cos: CommandLine) -> None:
     cos.run("upload", "files/a b", "one/a b")
     cos.run("upload", "-r", "files/", "all/")
     assert [cos.exists(key) for key in ("one/a b", "all/a b", "all/声音")] == [True] * 3
+    resumed(cos)
+
+
+def resumed(cos: CommandLine) -> None:
+    """A large file is gone on with where another try left off: its first part is there, and is not sent again."""
+    size = 10 * 1024**2
+    content = os.urandom(2 * size + 5)
+    (cos.room / "big").write_bytes(content)
+    client, place = cos.service.client(), {"Bucket": cos.bucket, "Key": "big"}
+    place["UploadId"] = client.create_multipart_upload(**place)["UploadId"]
+    client.upload_part(**place, PartNumber=1, Body=content[:size])
+    before = cos.service.log.read_text().count("partNumber=1&")
+    cos.run("upload", "big", "big")
+    assert cos.service.log.read_text().count("partNumber=1&") == before
+    reply = client.get_object(Bucket=cos.bucket, Key="big")
+    assert reply["Body"].get_raw_stream().read() == content
+    assert reply["ETag"].endswith('-3"')
+
+
+@driver
+def listparts(cos: CommandLine) -> None:
+    """Uploads that are under way are listed."""
+    client = cos.service.client()
+    ids = [client.create_multipart_upload(Bucket=cos.bucket, Key="a b")["UploadId"] for _ in range(12)]
+    said = cos.run("listparts", "a")
+    assert [upload_id in said for upload_id in ids] == [True] * 12
+    assert "Parts num: 12" in said
+
+
+@driver
+def abort(cos: CommandLine) -> None:
+    """Uploads that are under way are over."""
+    client = cos.service.client()
+    for key in ("a b", "c"):
+        client.create_multipart_upload(Bucket=cos.bucket, Key=key)
+    assert "2 files successful" in cos.run("abort")
+    assert "Upload" not in client.list_multipart_uploads(Bucket=cos.bucket)
 
 
 @driver

@@ -106,6 +106,7 @@ def check(*names: str) -> Callable[[Check], Check]:
     "headBucket",
     "deleteBucket",
     "deleteObject",
+    "multipartAbort",
     "putBucketAcl",
     "putObjectAcl",
     "putBucketCors",
@@ -124,6 +125,47 @@ def _buckets(reply: dict[str, Any], bucket: str) -> None:
 def _etag(reply: dict[str, Any], bucket: str) -> None:
     assert reply["ETag"].startswith('"')
     assert "in/a b" in urllib.parse.unquote(reply["Location"]) or "program" in reply["Location"]
+
+
+@check("multipartInit")
+def _begun(reply: dict[str, Any], bucket: str) -> None:
+    assert (reply["Bucket"], reply["Key"]) == (bucket, "parts/a b+中")
+    assert len(reply["UploadId"]) == 77
+
+
+@check("multipartUpload")
+def _digest(reply: dict[str, Any], bucket: str) -> None:
+    assert reply["ETag"] == '"5d41402abc4b2a76b9719d911017c592"'
+
+
+@check("multipartListPart")
+def _parts(reply: dict[str, Any], bucket: str) -> None:
+    assert [(part["PartNumber"], part["Size"]) for part in reply["Part"]] == [("2", "5")]
+    assert reply["IsTruncated"] == "false"
+
+
+@check("multipartList")
+def _uploads(reply: dict[str, Any], bucket: str) -> None:
+    assert [urllib.parse.unquote(entry["Key"]) for entry in reply["Upload"]] == ["parts/a b+中"]
+    assert (reply["Prefix"], reply["IsTruncated"]) == ("parts/", "false")
+
+
+@check("multipartComplete")
+def _completed(reply: dict[str, Any], bucket: str) -> None:
+    assert reply["ETag"].endswith('-1"')
+    assert reply["headers"]["x-cos-hash-crc64ecma"] == "11177612005948864433"
+
+
+@check("sliceUploadFile")
+def _resumed(reply: dict[str, Any], bucket: str) -> None:
+    assert reply["ETag"].endswith('-4"')
+    assert (sorted(reply["sent"]), reply["whole"]) == ([1, 3, 4], True)
+
+
+@check("uploadFiles")
+def _all_files(reply: dict[str, Any], bucket: str) -> None:
+    assert [file["error"] for file in reply["files"]] == [None, None]
+    assert all(file["data"]["ETag"].endswith('-2"') for file in reply["files"])
 
 
 @check("headObject")

@@ -2,7 +2,10 @@
 // Drives the official Node SDK against a server and prints one line of JSON for each call.
 // SDK_HOST (address:port), SDK_MODE, SDK_BUCKET, SDK_REGION, SDK_SECRET_ID and SDK_SECRET_KEY say where and as whom.
 
+const fs = require('fs');
 const http = require('http');
+const os = require('os');
+const path = require('path');
 const COS = require('cos-nodejs-sdk-v5');
 
 const env = process.env;
@@ -14,7 +17,9 @@ const modes = {
   IP: { Ip: env.SDK_HOST },
   'path-style': { Domain: `${env.SDK_HOST}/{Bucket}`, ServiceDomain: env.SDK_HOST },
 };
+const room = fs.mkdtempSync(path.join(os.tmpdir(), 'node-sdk-'));
 const cos = new COS({
+  ConfCwd: room, // where the SDK notes uploads that are under way
   SecretId: env.SDK_SECRET_ID,
   SecretKey: env.SDK_SECRET_KEY,
   Protocol: 'http:',
@@ -119,6 +124,43 @@ async function sharing() {
   await call('deleteBucketCors', () => cos.deleteBucketCors(place));
 }
 
+async function uploads() {
+  const Key = 'parts/a b+中';
+  const begun = await call('multipartInit', () => cos.multipartInit({ ...place, Key }));
+  const upload = { ...place, Key, UploadId: begun.UploadId };
+  const part = await call('multipartUpload', () => cos.multipartUpload({ ...upload, PartNumber: 2, Body: 'hello' }));
+  await call('multipartListPart', () => cos.multipartListPart({ ...upload, MaxParts: 5 }));
+  await call('multipartList', () => cos.multipartList({ ...place, Prefix: 'parts/', EncodingType: 'url' }));
+  const Parts = [{ PartNumber: 2, ETag: part.ETag }];
+  await call('multipartComplete', () => cos.multipartComplete({ ...upload, Parts }));
+  const { UploadId } = await cos.multipartInit({ ...place, Key });
+  await call('multipartAbort', () => cos.multipartAbort({ ...upload, UploadId }));
+  await files();
+  for (const name of [Key, 'big', 'both/one', 'both/two']) await cos.deleteObject({ ...place, Key: name });
+}
+
+// Of a file of four parts the second is there already.
+async function files() {
+  const FilePath = path.join(room, 'big');
+  const size = 1024 ** 2;
+  const content = Buffer.alloc(3 * size + 5, 'abc');
+  fs.writeFileSync(FilePath, content);
+  const { UploadId } = await cos.multipartInit({ ...place, Key: 'big' });
+  await cos.multipartUpload({ ...place, Key: 'big', UploadId, PartNumber: 2, Body: content.subarray(size, 2 * size) });
+  const [put, sent] = [cos.multipartUpload, []];
+  cos.multipartUpload = (params, done) => {
+    sent.push(params.PartNumber);
+    return put.call(cos, params, done);
+  };
+  await call('sliceUploadFile', async () => {
+    const made = await cos.sliceUploadFile({ ...place, Key: 'big', FilePath, ChunkSize: size, AsyncLimit: 2 });
+    const { Body } = await cos.getObject({ ...place, Key: 'big' });
+    return { ...made, sent, whole: Body.equals(content) };
+  });
+  const both = ['both/one', 'both/two'].map((Key) => ({ ...place, Key, FilePath, ChunkSize: 2 * size }));
+  await call('uploadFiles', () => cos.uploadFiles({ files: both, SliceSize: size }));
+}
+
 async function jobs() {
   const all = { pageNumber: 1, pageSize: 10, queueIds: '' };
   const found = await call('request describeQueues', () => ci('GET', '/asrqueue', { query: all }));
@@ -150,7 +192,7 @@ async function services() {
 
 async function main() {
   await objects();
-  for (const part of [sharing, jobs, templates, services]) await part().catch((error) => console.error(part.name, error));
+  for (const part of [uploads, sharing, jobs, templates, services]) await part().catch((error) => console.error(part.name, error));
   await call('deleteBucket', () => cos.deleteBucket(place));
 }
 
