@@ -82,7 +82,7 @@ bench-scaling: setup ## Compare two jobs at once with one after the other
 bench-api: setup ## Measure the job calls with few and with 100,000 stored jobs, beside a bare application (about four minutes)
 	$(BIN)/python scripts/bench_api.py
 
-bench-jobs: setup ## Measure order, fairness, rates, latencies and overhead of jobs (about ten minutes)
+bench-jobs: setup ## Measure order, fairness, rates, latencies and overhead of jobs (about twelve minutes)
 	$(BIN)/python scripts/bench_jobs.py $(BENCH_OPTIONS)
 
 # An environment of its own: boto3, of moto, wants other versions than the rest has.
@@ -92,7 +92,7 @@ $(STORES_STAMP): $(STAMP) requirements/stores.lock
 	  --only-binary :all: --require-hashes -r requirements/stores.lock
 	@touch $@
 
-bench-store: $(STORES_STAMP) ## Measure how fast objects go in and out, beside moto and SeaweedFS (about ten minutes)
+bench-store: $(STORES_STAMP) ## Measure how fast objects go in and out, beside moto and SeaweedFS (about twelve minutes)
 	$(BIN)/python scripts/bench_store.py $(BENCH_OPTIONS)
 
 bench-store-memory: setup ## Compare the API's memory with objects of 2 GB to that with 64 MB: make bench-store-memory [SIZES="64 5120", MB]

@@ -1,4 +1,4 @@
-"""What the service does with many jobs: order, fairness, rates, latencies, overhead, database statements.
+"""What the service does with many jobs: order, fairness, rates, latencies, overhead, passes, pauses, statements.
 
 Usage: python scripts/bench_jobs.py [--waiting 100000] [--jobs 60] [--rounds 5] [--only priority,fairness,...]
 
@@ -21,12 +21,14 @@ from rich.console import Console
 from rich.table import Table
 
 import job_measures as measures
+import passes
 import statement_count
 from job_measures import LARGE, SMALL
 from job_store import LONG_SECONDS, JobStore
 from posting import post
 from real_sound import spoken
 from server import START_SECONDS, Server, ServerError, exit_on_sigterm, launch, new_room
+from sordino import logs
 from sordino.bench import machine
 
 KEPT: Final = 0.9
@@ -39,6 +41,9 @@ ENGINES: Final = (None, "fast", "off")
 """Of short jobs; None: the server's."""
 
 CLIENTS: Final = (1, 8)
+
+QUEUED: Final = 50
+"""Jobs that wait in each of the queues that a release pass chooses among."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,9 @@ class Sizes:
         probes: single jobs beside the long queue.
         requests: of a client of POST /jobs.
         workers: of each server.
+        queues: busy ones, among which a release pass chooses.
+        accounts: whose they are.
+        passes: of each.
     """
 
     waiting: int = 100_000
@@ -64,6 +72,9 @@ class Sizes:
     probes: int = 20
     requests: int = 300
     workers: int = field(default_factory=machine.cores)
+    queues: int = 2000
+    accounts: int = 50
+    passes: int = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +154,22 @@ class Bench:
             )
         return asdict(found) | {"holds": found.holds}
 
+    def passes(self) -> dict[str, Any]:
+        """A release pass with one busy queue and with very many."""
+        sizes = self._sizes
+        found = passes.passes(
+            self._room / "passes",
+            queues=sizes.queues,
+            accounts=sizes.accounts,
+            waiting=QUEUED,
+            rounds=sizes.passes,
+        )
+        return asdict(found)
+
+    def pause(self) -> dict[str, Any]:
+        """Pausing and resuming the long queue."""
+        return asdict(measures.pause(self.large, self._sizes.rounds))
+
     def statements(self) -> dict[str, Any]:
         """Statements of the database a job, one at a time and many at once."""
         data = self._room / "counted"
@@ -203,6 +230,8 @@ PARTS: Final[Mapping[str, Callable[[Bench], dict[str, Any]]]] = {
     "submission": Bench.submission,
     "throughput": Bench.throughput,
     "fairness": Bench.fairness,
+    "passes": Bench.passes,
+    "pause": Bench.pause,
     "statements": Bench.statements,
 }
 
@@ -284,6 +313,8 @@ def _options() -> tuple[Sizes, list[str]]:
 def main() -> int:
     """Measure, and print table, machine and figures."""
     exit_on_sigterm()
+    # Passes are made in this process, and tell of themselves on standard output unless they are told not to.
+    logs.configure("text", "warning")
     sizes, parts = _options()
     try:
         found = measure(sizes, parts)

@@ -1,4 +1,4 @@
-"""What the service does with many jobs, measured: order, fairness, rates, latencies, overhead, statements."""
+"""What the service does with many jobs, measured: order, fairness, rates, latencies, overhead, pauses."""
 
 import asyncio
 import random
@@ -204,6 +204,38 @@ def submission(store: JobStore, clients: int, requests: int) -> Latency:
     found = latency(asyncio.run(post(store.server, store.bucket, clients, requests)))
     store.ask("DELETE {mark} FROM sordino.jobs WHERE queue_id = %(id)s AND state = 'Pause'")
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Seconds that a queue is paused and resumed in, with all jobs that wait in it: medians of the rounds.
+
+    Attributes:
+        waiting: jobs in it.
+    """
+
+    waiting: int
+    pause: float
+    resume: float
+
+
+def pause(store: JobStore, rounds: int) -> Pause:
+    """Pause and resume a queue that has jobs waiting, through the API; no worker takes any meanwhile."""
+    waiting = store.ask("SELECT {mark} count(*) FROM sordino.jobs WHERE queue_id = %(id)s AND state = 'Submitted'")
+    with store.idle_workers(), store.open():
+        taken = [(_turned(store, "Paused"), _turned(store, "Active")) for _ in range(rounds)]
+    return Pause(
+        waiting=waiting[0][0],
+        pause=round(statistics.median(paused for paused, _ in taken), 2),
+        resume=round(statistics.median(resumed for _, resumed in taken), 2),
+    )
+
+
+def _turned(store: JobStore, state: str) -> float:
+    store.settle()
+    began = time.perf_counter()
+    store.turn(state)
+    return time.perf_counter() - began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

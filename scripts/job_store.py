@@ -167,6 +167,25 @@ class JobStore:
         """Open or close the queue, and leave its jobs as they are; those that the engine has still run."""
         self.ask("UPDATE {mark} sordino.queues SET state = %(state)s WHERE queue_id = %(id)s", state=state)
 
+    @contextmanager
+    def idle_workers(self) -> Iterator[None]:
+        """Let no worker have a job during the block."""
+        taken = self.ask("DELETE {mark} FROM sordino.slots RETURNING worker_id")
+        try:
+            yield
+        finally:
+            self.ask(
+                "INSERT {mark} INTO sordino.slots SELECT id FROM sordino.procrastinate_workers WHERE id = ANY(%(ids)s)",
+                ids=[worker_id for (worker_id,) in taken],
+            )
+
+    def turn(self, state: str) -> None:
+        """Make the queue Active or Paused through the API."""
+        settings = {"Name": "queue-speech", "State": state, "NotifyConfig": {"State": "Off"}}
+        self.client.ci_update_asr_queue(
+            Bucket=self.bucket, QueueId=self.queue_id, Request=settings, ContentType="application/xml"
+        )
+
     def drop_waiting(self) -> None:
         """Remove the jobs that wait, once those that the engine has have ended."""
         self.gate("Paused")

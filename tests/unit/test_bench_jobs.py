@@ -72,3 +72,14 @@ def test_urgent_jobs_and_single_ones_do_not_wait(tmp_path: Path) -> None:
     assert found["priority"]["urgent"] == 3
     assert found["priority"]["holds"]
     assert found["fairness"]["overtaken_by"] < 10
+
+
+def test_passes_and_pauses_are_measured(tmp_path: Path) -> None:
+    """A pass fills the engine with one busy queue and with several, and a queue is paused and resumed with its jobs."""
+    sizes = Sizes(waiting=20, rounds=1, workers=1, queues=6, accounts=2, passes=2)
+    found = measure(sizes, ["passes", "pause"])
+    assert found["passes"]["one_ms"] > 0
+    assert found["passes"]["many_ms"] > 0
+    assert found["pause"]["waiting"] == 20
+    assert found["pause"]["pause"] > 0
+    assert found["pause"]["resume"] > 0
