@@ -92,7 +92,7 @@ $(STORES_STAMP): $(STAMP) requirements/stores.lock
 	  --only-binary :all: --require-hashes -r requirements/stores.lock
 	@touch $@
 
-bench-store: $(STORES_STAMP) ## Measure how fast objects go in and out, beside moto and SeaweedFS (about twelve minutes)
+bench-store: $(STORES_STAMP) ## Measure how fast objects go in and out, beside moto and SeaweedFS (about ten minutes)
 	$(BIN)/python scripts/bench_store.py $(BENCH_OPTIONS)
 
 bench-store-memory: setup ## Compare the API's memory with objects of 2 GB to that with 64 MB: make bench-store-memory [SIZES="64 5120", MB]
