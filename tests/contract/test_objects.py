@@ -242,6 +242,62 @@ class TestUnreferencedBlobs:
             await sweep.objects.connection.execute("SET LOCAL lock_timeout = '5s'")
             assert await sweep.objects.take_unreferenced(until + timedelta(seconds=1), 10) == []
 
+    async def test_writes_in_one_statement(self, database: PostgresDatabase) -> None:
+        """An object without pieces is written, and replaced, with a single statement; only the old blob is noted."""
+        for blob_id in ("b1", "b2"):
+            async with database.statement() as tx:
+                await tx.objects.expect_blob(blob_id, datetime.now(UTC) + timedelta(days=1))
+            async with database.statement() as tx:
+                await tx.objects.put_whole(stored("a", blob_id=blob_id))
+            async with database.reading() as tx:
+                assert await tx.objects.get(BUCKET, "a") == stored("a", blob_id=blob_id)
+        assert await execute(database, "SELECT blob_id FROM unreferenced_blobs") == [{"blob_id": "b1"}]
+
+    async def test_one_statement_writes_all_or_nothing(self, database: PostgresDatabase) -> None:
+        """In an unknown bucket, and where the quota is used up, the note stays and the object that was there, too."""
+        await put(database, "a")
+        await self.expect(database, datetime.now(UTC) + timedelta(hours=1))
+        with pytest.raises(ServiceError, match="bucket does not exist"):
+            async with database.statement() as tx:
+                await tx.objects.put_whole(stored("a", blob_id="b", bucket="none-1250000000"))
+        await execute(database, f"UPDATE buckets SET max_bytes = 10 WHERE name = '{BUCKET}'")
+        with pytest.raises(ServiceError) as refusal:
+            async with database.statement() as tx:
+                await tx.objects.put_whole(replace(stored("a", blob_id="b"), size=1000))
+        assert refusal.value.code == "QuotaExceeded"
+        assert await execute(database, "SELECT blob_id FROM unreferenced_blobs") == [{"blob_id": "b"}]
+        async with database.reading() as tx:
+            assert await tx.objects.get(BUCKET, "a") == stored("a")
+
+    @pytest.mark.parametrize("age", [None, timedelta(0)], ids=["never expected", "expired"])
+    async def test_one_statement_needs_a_valid_note(self, database: PostgresDatabase, age: timedelta | None) -> None:
+        """A blob that was not announced, or whose time is over, gets no object there either."""
+        if age is not None:
+            await self.expect(database, datetime.now(UTC) - age)
+        with pytest.raises(BlobExpiredError):
+            async with database.statement() as tx:
+                await tx.objects.put_whole(stored("a", blob_id="b"))
+        async with database.reading() as tx:
+            assert await tx.objects.get(BUCKET, "a") is None
+
+    async def test_one_statement_waits_for_a_sweep_that_was_first(self, database: PostgresDatabase) -> None:
+        """It waits for a sweep that holds the note, and writes nothing when that one commits."""
+
+        async def store() -> None:
+            async with database.statement() as tx:
+                await tx.objects.put_whole(stored("a", blob_id="b"))
+
+        until = datetime.now(UTC) + timedelta(hours=1)
+        await self.expect(database, until)
+        async with database.transaction() as sweep:
+            assert await sweep.objects.take_unreferenced(until + timedelta(seconds=1), 10) == ["b"]
+            storing = asyncio.create_task(store())
+            await waiting_for_a_lock(database)
+        with pytest.raises(BlobExpiredError):
+            await storing
+        async with database.reading() as tx:
+            assert await tx.objects.get(BUCKET, "a") is None
+
     async def test_puts_a_note_back(self, database: PostgresDatabase) -> None:
         """In the transaction that took a note, the blob can be noted again for later."""
         soon = await self.removed(database, "a")

@@ -222,12 +222,24 @@ class Objects(Protocol):
         """
         ...
 
+    async def put_whole(self, stored: StoredObject) -> None:
+        """The same of an object without pieces, which may replace another, in a single statement.
+
+        Raises:
+            BlobExpiredError: the blob was not expected, or no longer.
+            ServiceError: NoSuchBucket, when the bucket was removed meanwhile.
+        """
+        ...
+
     async def get(self, bucket: str, key: str) -> StoredObject | None:
         """The object, or None."""
         ...
 
     async def pieces(self, blob_id: str) -> Sequence[Piece]:
-        """The pieces of an object that has any, in their order; none when it was replaced or deleted since."""
+        """The pieces of an object that has any, in their order.
+
+        They are fewer than they should be once the object was replaced or deleted and ``take_unreferenced`` took some.
+        """
         ...
 
     async def remove(self, bucket: str, key: str) -> bool:
@@ -792,6 +804,15 @@ class Database(Protocol):
 
         Raises:
             DatabaseUnavailableError: on entering, inside, or on leaving the block.
+        """
+        ...
+
+    def statement(self) -> AbstractAsyncContextManager[Transaction]:
+        """For blocks that write with a single statement, which is a transaction of its own; cheaper than another.
+
+        Raises:
+            DatabaseUnavailableError: on entering, inside, or on leaving the block.
+            ServiceError: QuotaExceeded, as ``transaction``.
         """
         ...
 

@@ -98,8 +98,7 @@ class ObjectStore:
             return await mounted.put(new_object(upload), chunks)
         stored = await self.write_blob(upload, chunks)
         try:
-            async with self.database.transaction() as tx:
-                await tx.objects.put(stored, overwrite=upload.overwrite)
+            await self._put_row(stored, overwrite=upload.overwrite)
         except BlobExpiredError as error:
             raise errors.REQUEST_TIMEOUT() from error
         except ServiceError:
@@ -107,6 +106,14 @@ class ObjectStore:
             await self.discard(stored)
             raise
         return stored
+
+    async def _put_row(self, stored: StoredObject, *, overwrite: bool) -> None:
+        if overwrite:
+            async with self.database.statement() as tx:
+                await tx.objects.put_whole(stored)
+        else:
+            async with self.database.transaction() as tx:
+                await tx.objects.put(stored, overwrite=False)
 
     async def write_blob(self, upload: Upload, chunks: AsyncIterator[bytes]) -> StoredObject:
         """Write the bytes alone and return the row that makes them an object when put within ``UPLOAD_TIME``.
@@ -191,7 +198,7 @@ class ObjectStore:
             return [(stored.blob_id, start, end)]
         async with self.database.reading() as tx:
             pieces = await tx.objects.pieces(stored.blob_id)
-        if not pieces:
+        if len(pieces) < stored.pieces:
             raise BlobNotFoundError(stored.blob_id)
         return list(_within(pieces, start, end))
 

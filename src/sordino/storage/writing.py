@@ -24,7 +24,7 @@ async def write_blob(
         ServiceError: BadDigest; nothing stays.
     """
     blob_id = uuid.uuid4().hex
-    async with database.transaction() as tx:
+    async with database.statement() as tx:
         await tx.objects.expect_blob(blob_id, until)
     digest = await blobs.put(blob_id, chunks)
     if md5 is not None and md5 != digest.md5:

@@ -140,6 +140,18 @@ class PostgresDatabase:
                     if connection.info.transaction_status is TransactionStatus.IDLE:
                         await connection.set_autocommit(False)
 
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[PostgresTransaction]:
+        """The same for a single statement that writes.
+
+        Raises:
+            DatabaseUnavailableError: as ``transaction``.
+            ServiceError: QuotaExceeded, as ``transaction``.
+        """
+        with refused_over_quota():
+            async with self.reading() as transaction:
+                yield transaction
+
     def _repositories(self, connection: Connection) -> PostgresTransaction:
         return PostgresTransaction(
             identities=PostgresIdentities(connection),

@@ -29,17 +29,24 @@ _ARRIVED: Final = "DELETE FROM unreferenced_blobs WHERE blob_id = ANY(%(blob_ids
 _INSERT: Final = """
 INSERT INTO objects (bucket, key, size, etag, crc64, blob_id, last_modified,
                      content_type, headers, metadata, storage_class, acl, pieces, job_id)
-VALUES (%(bucket)s, %(key)s, %(size)s, %(etag)s, %(crc64)s, %(blob_id)s, %(last_modified)s,
-        %(content_type)s, %(headers)s, %(metadata)s, %(storage_class)s, %(acl)s, %(pieces)s, %(job_id)s)
-    ON CONFLICT (bucket, key) DO
+SELECT %(bucket)s, %(key)s, %(size)s, %(etag)s, %(crc64)s, %(blob_id)s, %(last_modified)s,
+       %(content_type)s, %(headers)s, %(metadata)s, %(storage_class)s, %(acl)s, %(pieces)s, %(job_id)s
 """
-_PUT: Final = f"""{_INSERT} UPDATE
+_REPLACE: Final = """
+    ON CONFLICT (bucket, key) DO UPDATE
    SET size = excluded.size, etag = excluded.etag, crc64 = excluded.crc64, blob_id = excluded.blob_id,
        last_modified = excluded.last_modified, content_type = excluded.content_type,
        headers = excluded.headers, metadata = excluded.metadata, storage_class = excluded.storage_class,
        acl = excluded.acl, pieces = excluded.pieces, job_id = excluded.job_id
+"""
+_PUT: Final = _INSERT + _REPLACE
+_PUT_NEW: Final = _INSERT + "ON CONFLICT (bucket, key) DO NOTHING"
+_PUT_WHOLE: Final = f"""
+WITH arrived AS (DELETE FROM unreferenced_blobs WHERE blob_id = %(blob_id)s AND since > clock_timestamp() RETURNING 1)
+{_INSERT}
+  FROM arrived
+{_REPLACE}
 """  # noqa: S608 - the only text put in is ours
-_PUT_NEW: Final = f"{_INSERT} NOTHING"
 _GET: Final = f"""
 SELECT {_COLUMNS}
   FROM objects
@@ -115,10 +122,13 @@ DELETE FROM objects
  WHERE objects.bucket = old.bucket AND objects.key = old.key
 """
 _TAKE_UNREFERENCED: Final = """
-DELETE FROM unreferenced_blobs
- WHERE blob_id IN (SELECT blob_id FROM unreferenced_blobs
-                    WHERE since < %(before)s ORDER BY since LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-RETURNING blob_id
+WITH taken AS (
+    DELETE FROM unreferenced_blobs
+     WHERE blob_id IN (SELECT blob_id FROM unreferenced_blobs
+                        WHERE since < %(before)s ORDER BY since LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    RETURNING blob_id
+), gone AS (DELETE FROM pieces USING taken WHERE pieces.blob_id = taken.blob_id)
+SELECT blob_id FROM taken
 """
 
 
@@ -149,6 +159,20 @@ class PostgresObjects:
             await self._add_pieces(stored.blob_id, pieces)
         await write(self.connection, stored, overwrite=overwrite)
 
+    async def put_whole(self, stored: StoredObject) -> None:
+        """The same of an object without pieces, which may replace another, in a single statement.
+
+        Raises:
+            BlobExpiredError: the blob was not expected, or no longer.
+            ServiceError: NoSuchBucket, when the bucket was removed meanwhile.
+        """
+        try:
+            written = await self.connection.execute(_PUT_WHOLE, _row(stored))
+        except ForeignKeyViolation as error:
+            raise NO_SUCH_BUCKET() from error
+        if written.rowcount == 0:
+            raise BlobExpiredError(stored.blob_id)
+
     async def _add_pieces(self, object_blob: str, pieces: Sequence[Piece]) -> None:
         blob_ids, sizes = [piece.blob_id for piece in pieces], [piece.size for piece in pieces]
         parameters = {"object_blob": object_blob, "blob_ids": blob_ids, "sizes": sizes}
@@ -160,7 +184,7 @@ class PostgresObjects:
         return _stored(row) if row else None
 
     async def pieces(self, blob_id: str) -> Sequence[Piece]:
-        """The pieces of an object that has any, in their order; none when it was replaced or deleted since."""
+        """The pieces of an object that has any, in their order; fewer when it is gone and the sweep has come."""
         found = await self.connection.execute(_PIECES, {"blob_id": blob_id})
         return [Piece(**row) for row in await found.fetchall()]
 
