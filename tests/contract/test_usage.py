@@ -1,6 +1,9 @@
 """What buckets hold is counted exactly, and their quotas hold exactly, on both servers."""
 
 import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -8,11 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rows import BUCKET, NOW, add_bucket, execute, put, put_object, stored, waiting_for_a_lock
+from sordino.adapters.blobs import ObstoreBlobs
+from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.migrate import migrations
 from sordino.domain.quota import Quota, Usage
+from sordino.domain.upload import NamedPart
 from sordino.errors import ServiceError
+from sordino.storage.objects import ObjectStore, Upload
+from sordino.storage.operate_buckets import OperateBuckets
 from sordino.storage.quota import Quotas
+from sordino.storage.uploads import UploadStore
 from support import new_name
 
 OTHER = "other-1250000000"
@@ -58,6 +67,11 @@ async def fall_back(database: PostgresDatabase, key: str) -> None:
         await put_object(tx, replace(stored(key), size=1000, blob_id=new_name("b")))
         await tx.objects.remove(BUCKET, "a")
         raise RuntimeError("rolled back")
+
+
+async def stream(content: bytes) -> AsyncIterator[bytes]:
+    """The bytes in one piece."""
+    yield content
 
 
 async def fold(database: PostgresDatabase) -> int:
@@ -257,6 +271,50 @@ async def test_only_who_adds_takes_turns(database: PostgresDatabase) -> None:
         assert not waiting.done()
     await waiting
     assert await usage(database) == Usage(bytes=10, objects=2)
+
+
+async def use_at_random(database: PostgresDatabase, uploads: UploadStore, seed: int) -> Counter[str]:
+    """Do to a few keys whatever may be done, in an order that the seed decides; how it was refused."""
+    chance, refused = random.Random(seed), Counter[str]()
+    bucket = (await OperateBuckets(database=database).show(BUCKET)).bucket
+    objects = ObjectStore(database=database, blobs=uploads.blobs, clock=SystemClock())
+    for _ in range(25):
+        key, other, size = chance.choice("abc"), chance.choice("abc"), chance.randrange(40)
+        try:
+            match chance.randrange(5):
+                case 0:
+                    await objects.put(Upload(bucket=bucket, key=key), stream(bytes(size)))
+                case 1:
+                    await objects.remove(bucket, key)
+                case 2:
+                    await objects.remove_many(bucket, [key, other])
+                case 3:
+                    await fold(database)
+                case _:
+                    begun = await uploads.begin(Upload(bucket=bucket, key=key), "1")
+                    part = await uploads.put_part(bucket, key, begun.upload_id, 1, stream(bytes(size)))
+                    await uploads.complete(bucket, key, begun.upload_id, [NamedPart(1, part.etag)])
+        except ServiceError as refusal:
+            refused[refusal.code] += 1
+    return refused
+
+
+@pytest.mark.parametrize("quota", [{}, {"bytes": 60, "objects": 2}])
+async def test_whatever_is_done_at_once(database: PostgresDatabase, quota: dict[str, int]) -> None:
+    """Writers, deleters and folders of the same few keys never stop each other, and the count and quota stay exact."""
+    await limit(database, **quota)
+    uploads = UploadStore(
+        database=database,
+        blobs=ObstoreBlobs("memory:///"),
+        clock=SystemClock(),
+        new_upload_id=lambda now: new_name("u"),
+        max_bytes=1000,
+    )
+    refused = await asyncio.gather(*(use_at_random(database, uploads, seed) for seed in range(6)))
+    assert set().union(*refused) == ({"QuotaExceeded"} if quota else set())
+    used = await usage(database)
+    if quota:
+        assert (used.bytes <= quota["bytes"], used.objects <= quota["objects"]) == (True, True)
 
 
 async def test_what_is_sure_not_to_fit_is_refused_early(database: PostgresDatabase) -> None:
