@@ -193,7 +193,10 @@ class TestCompleting:
 
     @pytest.mark.parametrize("how", ["put", "remove", "complete"])
     async def test_all_pieces_go_with_their_object(self, database: PostgresDatabase, how: str) -> None:
-        """When it is replaced by one of one blob or of others, or deleted, each of its blobs is noted."""
+        """When it is replaced by one of one blob or of others, or deleted, each of its blobs is noted.
+
+        Who reads it finds its pieces until the sweep takes them.
+        """
         await begun(database, part(1), part(2))
         await self.complete(database, of_parts("object", 2), 1, 2)
         if how == "put":
@@ -205,6 +208,10 @@ class TestCompleting:
             await self.complete(database, of_parts("another", 1), 1)
         assert await noted(database) == ["blob1", "blob2"]
         async with database.transaction() as tx:
+            assert await tx.objects.pieces("object") == [Piece("blob1", 5), Piece("blob2", 5)]
+            assert len(await tx.objects.take_unreferenced(datetime.now(UTC) + timedelta(hours=1), 1)) == 1
+            assert len(await tx.objects.pieces("object")) == 1
+            assert len(await tx.objects.take_unreferenced(datetime.now(UTC) + timedelta(hours=1), 9)) == 1
             assert await tx.objects.pieces("object") == []
 
     async def test_of_as_many_parts_as_there_may_be(self, database: PostgresDatabase) -> None:

@@ -76,7 +76,7 @@ class Copies:
             return [Piece(stored.blob_id, stored.size)]
         async with self.database.reading() as tx:
             pieces = await tx.objects.pieces(stored.blob_id)
-        if not pieces:
+        if len(pieces) < stored.pieces:
             raise replaced()
         return pieces
 
