@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,8 @@ from typing import Final
 import obstore
 from obstore.store import S3Store
 
+from sordino.adapters.s3_client import S3Client
+from sordino.domain.mount import parse_location
 from support import free_port, new_name
 
 START_SECONDS: Final = 60.0
@@ -72,7 +74,6 @@ class S3Server:
         """The variables with which a store of ``s3://...`` is this server's."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ALLOW_HTTP": "true",
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_REGION": "us-east-1",
@@ -86,6 +87,13 @@ class S3Server:
         obstore.put(store, "first", b"")
         obstore.delete(store, "first")
         return name
+
+    async def unfinished(self, bucket: str) -> int:
+        """How many uploads in parts there are that were neither completed nor aborted."""
+        location = parse_location(f"s3://{bucket}", self.endpoint)
+        async with aclosing(S3Client.open(location, self.access_key_id, self.secret)) as client:
+            reply = await client.send("GET", None, query={"uploads": ""})
+        return reply.body.count(b"<UploadId>")
 
     def store(self, bucket: str) -> S3Store:
         """A bucket, seen past everything under test."""
@@ -119,7 +127,7 @@ def running(weed: Path) -> Iterator[S3Server]:
                     "-ip.bind=127.0.0.1",
                     "-master.telemetry=false",
                     "-master.volumeSizeLimitMB=64",
-                    "-volume.max=64",
+                    "-volume.max=10000",
                     "-filer",
                     "-s3",
                     f"-s3.port={port}",

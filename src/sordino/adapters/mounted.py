@@ -156,7 +156,7 @@ class S3Bucket:
         """Write the bytes of an object of the mount under another key, or its own, without their coming here.
 
         Raises:
-            ServiceError: NoSuchKey when the source is no longer as it was, AccessDenied, EntityTooLarge.
+            ServiceError: NoSuchCopySource when the source is no longer as it was, AccessDenied, EntityTooLarge.
         """
         location = self.client.location
         headers = _headers(new, source.crc64) | {
@@ -169,7 +169,7 @@ class S3Bucket:
                 made = await self.client.send("PUT", new.key, headers=headers)
             except RefusedError as error:
                 if error.status == 412:
-                    raise errors.NO_SUCH_KEY("The source was replaced while it was being copied.") from error
+                    raise errors.NO_SUCH_COPY_SOURCE("The source was replaced meanwhile; try again.") from error
                 raise
             etag = parse_etag(made.body)
         return self._new(new, size=source.size, etag=etag, crc=source.crc64)
@@ -197,7 +197,7 @@ class S3Bucket:
         return Listing(
             objects=tuple(self._listed(entry) for entry in page.entries),
             prefixes=tuple(text for text in prefixes if text != folded),
-            next_marker=_next_marker(page).removeprefix(own) if page.truncated else None,
+            next_marker=page.next_marker.removeprefix(own) if page.next_marker else None,
         )
 
     async def _page(self, *, prefix: str, delimiter: str, marker: str, limit: int) -> S3Listing:
@@ -390,7 +390,7 @@ class OpenMounts:
     async def aclose(self) -> None:
         """Close every connection."""
         for client in [*self._retired, *(made.client for _, made in self._open.values())]:
-            await client.close()
+            await client.aclose()
 
 
 async def try_mount(mount: Mount, secret: str) -> str | None:
@@ -403,7 +403,7 @@ async def try_mount(mount: Mount, secret: str) -> str | None:
     except BlobStoreError as error:
         return f"{mount.location.endpoint}: {error}. Is the endpoint right?"
     finally:
-        await client.close()
+        await client.aclose()
     return None
 
 

@@ -151,7 +151,7 @@ class S3Client:
         length = {"content-length": str(len(body))} if method in ("PUT", "POST") else {}
         return {**sent, **added, **length}
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connections."""
         await self.pool.aclose()
 

@@ -3,6 +3,9 @@
 A part is a row and a blob, as an object is. An object that came in parts keeps their blobs as its pieces: completing an
 upload moves no byte, and makes the object visible whole or not at all. The upload's row is the lock: whoever adds a
 part holds it, whoever completes or aborts has it alone.
+
+Parts for a mounted bucket are kept here, too, until the upload is completed: then they go to its store one after the
+other, as one object. No lock is held meanwhile: whoever completes it, too, writes the same object.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,7 +16,7 @@ from itertools import pairwise
 from sordino import errors
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.crc64 import combined
-from sordino.domain.ports import BlobExpiredError, Blobs, Clock, Database, Transaction
+from sordino.domain.ports import BlobExpiredError, BlobNotFoundError, Blobs, Clock, Database, Mounts, Transaction
 from sordino.domain.upload import (
     MAX_PARTS,
     MIN_PART_BYTES,
@@ -25,7 +28,7 @@ from sordino.domain.upload import (
     combined_etag,
 )
 from sordino.errors import ServiceError
-from sordino.storage.objects import UPLOAD_TIME, Upload
+from sordino.storage.objects import NO_MOUNTS, UPLOAD_TIME, Upload, new_object
 from sordino.storage.writing import write_blob
 
 
@@ -36,6 +39,7 @@ class UploadStore:
     Attributes:
         new_upload_id: makes an id that is greater than those of earlier times.
         max_bytes: of a whole object.
+        mounts: the stores of mounted buckets.
     """
 
     database: Database
@@ -43,13 +47,16 @@ class UploadStore:
     clock: Clock
     new_upload_id: Callable[[datetime], str]
     max_bytes: int
+    mounts: Mounts = NO_MOUNTS
 
     async def begin(self, wanted: Upload, initiator: str) -> MultipartUpload:
         """Begin an upload of the object that ``wanted`` describes; ``initiator`` is the uin of who does.
 
         Raises:
-            ServiceError: NoSuchBucket.
+            ServiceError: NoSuchBucket; NotImplemented for what the store of a mounted bucket does not offer.
         """
+        if wanted.bucket.mounted:
+            new_object(wanted)
         now = self.clock.now()
         upload = MultipartUpload(
             upload_id=self.new_upload_id(now),
@@ -152,6 +159,8 @@ class UploadStore:
                 FileAlreadyExists.
         """
         _check_order(named)
+        if bucket.mounted:
+            return await self._complete_mounted(bucket, key, upload_id, named, overwrite=overwrite)
         async with self.database.transaction() as tx:
             upload = await tx.uploads.locked(upload_id)
             if upload is None:
@@ -162,6 +171,40 @@ class UploadStore:
             stored = _assembled(upload, parts, self.clock.now())
             await tx.uploads.complete(upload_id, stored, [part.number for part in parts], overwrite=overwrite)
         return stored
+
+    async def _complete_mounted(
+        self, bucket: Bucket, key: str, upload_id: str, named: Sequence[NamedPart], *, overwrite: bool
+    ) -> StoredObject:
+        """Write the parts to a mounted bucket's store; they go only when they are there."""
+        async with self.database.reading() as tx:
+            upload = _in_place(await tx.uploads.get(upload_id), bucket, key)
+            parts = _chosen(await tx.uploads.parts(upload_id, limit=MAX_PARTS), named)
+        _check_sizes(parts, self.max_bytes)
+        wanted = Upload(
+            bucket=bucket,
+            key=key,
+            content_type=upload.content_type,
+            headers=upload.headers,
+            metadata=upload.metadata,
+            storage_class=upload.storage_class,
+            acl=upload.acl,
+            size=sum(part.size for part in parts),
+            overwrite=overwrite,
+        )
+        mounted = await self.mounts.open(bucket)
+        stored = await mounted.put(new_object(wanted), self._bytes(parts))
+        async with self.database.transaction() as tx:
+            if await tx.uploads.locked(upload_id) is not None:
+                await tx.uploads.remove(upload_id)
+        return stored
+
+    async def _bytes(self, parts: Sequence[Part]) -> AsyncIterator[bytes]:
+        try:
+            for part in parts:
+                async for chunk in self.blobs.get(part.blob_id):
+                    yield chunk
+        except BlobNotFoundError as error:
+            raise errors.INVALID_PART("A part was replaced, or the upload ended, while it was completed.") from error
 
     async def abort(self, bucket: Bucket, key: str, upload_id: str) -> None:
         """End an upload, and drop its parts.

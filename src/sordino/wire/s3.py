@@ -38,12 +38,11 @@ class S3Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Listing:
-    """A page of a bucket; ``next_marker`` is empty where the store leaves it to be guessed."""
+    """A page of a bucket; ``next_marker`` is the last key or prefix of a truncated one, None of the last page."""
 
     entries: tuple[S3Entry, ...]
     prefixes: tuple[str, ...]
-    truncated: bool
-    next_marker: str = ""
+    next_marker: str | None
 
 
 def parse_error(body: bytes) -> S3Error:
@@ -75,8 +74,7 @@ def parse_listing(body: bytes) -> S3Listing:
     return S3Listing(
         entries=entries,
         prefixes=prefixes,
-        truncated=_text(root, "IsTruncated") == "true",
-        next_marker=_key(root, "NextMarker", encoded=encoded),
+        next_marker=_end(root, entries, prefixes) if _text(root, "IsTruncated") == "true" else None,
     )
 
 
@@ -125,6 +123,16 @@ def _parse(body: bytes) -> xml.Element:
         return xml.parse(body, max_bytes=MAX_REPLY_BYTES, max_depth=MAX_DEPTH)
     except ServiceError as error:
         raise NotS3Error(error.message) from error
+
+
+def _end(root: xml.Element, entries: Sequence[S3Entry], prefixes: Sequence[str]) -> str:
+    """Where a page ends: with its last object or prefix, whichever is named; where none is, the greater one.
+
+    S3 names one only where something folds, and others forget to encode it.
+    """
+    ends = [*(entry.key for entry in entries[-1:]), *prefixes[-1:]]
+    named = _key(root, "NextMarker", encoded=False)
+    return next((end for end in ends if end in (named, unquote_plus(named))), max(ends, default=""))
 
 
 def _entry(element: xml.Element, *, encoded: bool) -> S3Entry:
