@@ -110,6 +110,15 @@ QUEUE: Final = (
     "</NotifyConfig></Request>"
 )
 DELETE: Final = "<Delete><Quiet>false</Quiet><Object><Key>gone.wav</Key></Object></Delete>"
+ACL: Final = (
+    "<AccessControlPolicy><AccessControlList><Grant><Grantee><URI>http://cam.qcloud.com/groups/global/AllUsers</URI>"
+    "</Grantee><Permission>READ</Permission></Grant></AccessControlList></AccessControlPolicy>"
+)
+CORS: Final = (
+    "<CORSConfiguration><CORSRule><ID>{number}</ID><AllowedOrigin>https://*.example</AllowedOrigin>"
+    "<AllowedMethod>PUT</AllowedMethod><AllowedHeader>*</AllowedHeader><ExposeHeader>x-cos-*</ExposeHeader>"
+    "<MaxAgeSeconds>600</MaxAgeSeconds></CORSRule><ResponseVary>true</ResponseVary></CORSConfiguration>"
+)
 LIST: Final = (
     "tag=NoiseReduction&queueId={queue}&orderByTime=Desc&nextToken=&size=10&states=Submitted,Pause"
     "&startCreationTime=2026-01-05T10:00:00%2B0800&endCreationTime=2126-01-05T10:00:00%2B0800&inputObject=in.wav"
@@ -153,6 +162,13 @@ CALLS: Final[Sequence[tuple[str, str, str, str, str]]] = (
     ("cos-spare", "PUT", "/", "", ""),
     ("cos", "DELETE", "/", "", ""),
     ("cos", "OPTIONS", "/in.wav", "", ""),
+    ("cos", "PUT", "/", "acl", ACL),
+    ("cos", "GET", "/", "acl", ""),
+    ("cos", "PUT", "/in.wav", "acl", ACL),
+    ("cos", "GET", "/in.wav", "acl", ""),
+    ("cos", "PUT", "/", "cors", CORS),
+    ("cos", "GET", "/", "cors", ""),
+    ("cos", "DELETE", "/", "cors", ""),
     ("cos-none", "GET", "/", "region=&marker=&max-keys=10", ""),
 )
 
@@ -217,6 +233,9 @@ HEADERS: Final[Mapping[str, Sequence[bytes]]] = MappingProxyType(
         "Expect": (b"100-continue", b"200-ok"),
         "Date": (b"", b"never"),
         "x-cos-acl": (b"private", b"public-read", b"\xe9"),
+        "Origin": (b"https://a.example", b"null", b"\xff", b"https://" + b"a" * 5000 + b".example"),
+        "Access-Control-Request-Method": (b"PUT", b"\xe9"),
+        "Access-Control-Request-Headers": (b"authorization, \xff", b"a," * 5000),
         "x-cos-meta-k": (b"v", b"\xff" * 100, b"x" * 3000),
         "x-cos-storage-class": (b"ARCHIVE", b"gold"),
         "x-cos-copy-source": (b"b-1250000000.cos.ap-guangzhou.myqcloud.com/k",),

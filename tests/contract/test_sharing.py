@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from rows import BUCKET, bucket, put, put_object, stored
+from rows import BUCKET, LATER, bucket, put, put_object, stored
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain.acl import Acl
 from sordino.domain.cors import Cors, CorsMethod, CorsRule
@@ -47,6 +47,8 @@ async def test_the_list_of_an_object(database: PostgresDatabase, sharing: Sharin
     assert found is not None
     assert found == replace(found, acl=Acl.PUBLIC_READ, blob_id=found.blob_id)
     assert (found.etag, found.last_modified) == (stored("k").etag, stored("k").last_modified)
+    async with database.transaction() as tx:
+        assert found.blob_id not in await tx.objects.take_unreferenced(LATER, 10)
 
 
 async def test_a_new_object_begins_anew(database: PostgresDatabase, sharing: Sharing) -> None:

@@ -5,9 +5,10 @@ from xml.etree import ElementTree as ET
 
 import psycopg
 import pytest
+from qcloud_cos import CosConfig, CosS3Client
 
 from raw_http import refusal, send
-from server import RootKey, Server
+from server import REGION, RootKey, Server
 from sordino.adapters.postgres.embedded import find_running
 
 GUEST = RootKey(appid="1288888888", secret_id=f"AKID{'g' * 32}", secret_key="k" * 32)
@@ -138,6 +139,32 @@ def test_unsigned_calls_that_are_none(service: Server, public: str, method, path
     """Who did not sign is not told which calls there are."""
     status, _, content = send(service, method, path, bucket=public, signed=False)
     assert (status, refusal(content)["Code"]) == (403, "AccessDenied")
+
+
+def test_the_store_of_a_private_mount_is_not_asked(
+    service: Server, guest: RootKey, new_bucket: Callable[[], str]
+) -> None:
+    """A stranger's request does not become one to the store of a bucket that is closed: here there is none to ask."""
+    bucket = new_bucket()
+    dsn = find_running(service.data)
+    assert dsn is not None
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "INSERT INTO sordino.mounts (bucket, url, options, sealed) VALUES (%s, 's3://there', '{}', 'none')",
+            [bucket],
+        )
+    for asker in (UNSIGNED, {"key": guest}):
+        status, _, content = send(service, "GET", "/k", bucket=bucket, **asker)
+        assert (status, refusal(content)["Code"]) == (403, "AccessDenied")
+
+
+def test_anonymous_python_sdk(service: Server, public: str) -> None:
+    """The official SDK without keys reads and lists what is open."""
+    client = CosS3Client(
+        CosConfig(Region=REGION, Anonymous=True, Scheme="http", Proxies={"http": service.url}), retry=0
+    )
+    assert client.get_object(Bucket=public, Key="default")["Body"].get_raw_stream().read() == b"hello"
+    assert client.list_objects(Bucket=public, MaxKeys=1)["Contents"][0]["Key"] == "default"
 
 
 @pytest.mark.parametrize("path", ["/jobs/j1", "/queue", "/template"])

@@ -74,7 +74,7 @@ KNOWN = frozenset(
 KNOWN_PREFIXES = (METADATA_PREFIX, "x-cos-grant-", "x-cos-sdk-")
 _RANGE = re.compile(r"bytes=(?P<first>[0-9]*)-(?P<last>[0-9]*)", re.IGNORECASE)
 _READ_PREFIXES = ("x-cos-", "x-ci-", "content-", "if-")
-_READ = ("cache-control", "expires", "pic-operations", "range")
+_READ = ("cache-control", "expires", "origin", "pic-operations", "range")
 
 
 def refuse_repeated(request: Request) -> None:
