@@ -1,5 +1,6 @@
 """One request on its way through the API."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -178,7 +179,9 @@ class Call:
             ServiceError: MissingContentLength, EntityTooLarge when it has more than ``most`` bytes, BadDigest,
                 InvalidDigest, MissingRequestBodyError, MalformedXML, RequestTimeOut, IncompleteBody.
         """
-        return read_cos(await cos_body(self.request, most), root, most)
+        body = await cos_body(self.request, most)
+        # A long one takes tenths of a second, in which others are answered.
+        return await asyncio.to_thread(read_cos, body, root, most)
 
 
 Handler = Callable[[Call], Awaitable[Response]]

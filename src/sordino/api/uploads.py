@@ -4,6 +4,7 @@ https://cloud.tencent.com/document/product/436 ("Multipart upload": Initiate Mul
 Multipart Upload, Abort Multipart Upload, List Parts, List Multipart Uploads)
 """
 
+import asyncio
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -52,7 +53,7 @@ async def complete_upload(call: Call) -> Response:
     bucket, key, upload_id = call.bucket(), call.object_key, parse_upload_id(call.query)
     fields.refuse_not_yet(call.request)
     overwrite = fields.overwrite_of(call.request)
-    named = parse_named_parts(await call.cos_document(COMPLETE_ROOT, MAX_COMPLETE_BYTES))
+    named = await asyncio.to_thread(parse_named_parts, await call.cos_document(COMPLETE_ROOT, MAX_COMPLETE_BYTES))
     stored = await call.services.uploads.complete(bucket, key, upload_id, named, overwrite=overwrite)
     return xml(render_completed(stored, _location(call)), headers=_crc(stored.crc64))
 

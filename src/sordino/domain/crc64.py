@@ -37,13 +37,20 @@ def combined(parts: Iterable[tuple[int, int]]) -> int:
 @lru_cache(maxsize=64)
 def _shift(size: int) -> int:
     """x^(8 * size) modulo the polynomial."""
-    power, square = _ONE, _X_TO_8
-    while size:
-        if size & 1:
-            power = _product(power, square)
-        square = _product(square, square)
-        size >>= 1
+    power = _ONE
+    for exponent in range(size.bit_length()):
+        if size >> exponent & 1:
+            power = _product(power, _square(exponent))
     return power
+
+
+@lru_cache(maxsize=64)
+def _square(exponent: int) -> int:
+    """x^(8 * 2^exponent) modulo the polynomial."""
+    if exponent == 0:
+        return _X_TO_8
+    root = _square(exponent - 1)
+    return _product(root, root)
 
 
 def _product(a: int, b: int) -> int:
