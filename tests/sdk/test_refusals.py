@@ -65,9 +65,14 @@ class Ground:
         body = {"Tag": "NoiseReduction", "Name": name, "NoiseReduction": ""}
         return self.client.ci_create_template(Bucket=self.bucket, Template=body)
 
-    def put(self, key: str = "k", body: bytes = b"hello", **more: str) -> object:
+    def put(self, key: str = "k", body: bytes = b"hello", **more: Any) -> object:
         """Upload an object."""
         return self.client.put_object(Bucket=self.bucket, Key=key, Body=body, **more)
+
+    def copy(self, key: str) -> object:
+        """Copy an object of the bucket."""
+        source = {"Bucket": self.bucket, "Key": key, "Region": REGION}
+        return self.client.copy_object(Bucket=self.bucket, Key="copy", CopySource=source)
 
     def pause(self) -> str:
         """Pause the bucket's queue; its id."""
@@ -197,6 +202,8 @@ COS: tuple[tuple[ErrorKind, Provoke], ...] = (
     (errors.REQUEST_TIME_TOO_SKEWED, lambda g: _cos(g, auth=g.signed("/k", 100_000, 200_000))),
     (errors.NO_SUCH_BUCKET, lambda g: g.client.list_objects(Bucket=f"ghost-{g.service.root_key.appid}")),
     (errors.NO_SUCH_KEY, lambda g: g.client.get_object(Bucket=g.bucket, Key="ghost")),
+    (errors.NO_SUCH_COPY_SOURCE, lambda g: g.copy("ghost")),
+    (errors.FILE_ALREADY_EXISTS, lambda g: _twice(lambda: g.put(Metadata={"x-cos-forbid-overwrite": "true"}))),
     (errors.NO_SUCH_CORS, lambda g: g.client.get_bucket_cors(Bucket=g.bucket)),
     (errors.NO_SUCH_UPLOAD, lambda g: g.client.list_parts(Bucket=g.bucket, Key="k", UploadId="ghost")),
     (errors.INVALID_PART, lambda g: _complete(g, (3, b"x"))),
@@ -219,6 +226,7 @@ COS: tuple[tuple[ErrorKind, Provoke], ...] = (
 ELSEWHERE = {
     "AccessForbidden": "answers browsers, which ask by themselves (tests/api/test_cors.py)",
     "BucketAlreadyExists": "needs a second account, which comes with the users of an account",
+    "MissingContentMD5": "the SDK always sends it (test_objects_delete.py)",
     "IncompleteBody": "nobody is there to read it: the client has hung up (tests/security/test_limits.py)",
     "InternalError": "is a fault of the server",
     "ServiceUnavailable": "is a fault of the server's database or storage (tests/faults)",
