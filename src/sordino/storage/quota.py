@@ -12,8 +12,8 @@ from sordino.domain.ports import Database, Transaction
 from sordino.domain.quota import refusal
 from sordino.storage.chore import repeat
 
-BATCH: Final = 100
-"""Buckets whose counts one look folds."""
+BATCH: Final = 10_000
+"""Buckets whose counts one look folds: all that are written to, or busy ones would keep others from their turn."""
 
 PAUSE_SECONDS: Final = 10.0
 """In that time a bucket's count grows by as many rows as it is written to; a look at its quota reads them all."""
