@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seaweed import S3Server
+from sordino.adapters.blob_files import BLOCK_BYTES
 from sordino.adapters.blobs import PART_BYTES, ObstoreBlobs
 from sordino.domain.ports import BlobDigest, BlobNotFoundError, BlobStoreError
 
@@ -140,6 +141,22 @@ async def test_nothing_stays_when_the_writer_is_cancelled(tmp_path: Path) -> Non
         await putting
     while files(tmp_path):
         await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 3])
+async def test_a_cancelled_put_leaves_all_or_nothing(tmp_path: Path, blocks: int) -> None:
+    """Whenever a put is cancelled, it either has ended or leaves neither blob nor file."""
+    blobs, content = ObstoreBlobs(tmp_path.as_uri()), bytes(BLOCK_BYTES) * blocks + b"x"
+    for turns in range(60):
+        putting = asyncio.create_task(blobs.put(f"{turns}", stream([content])))
+        for _ in range(turns // 2):
+            await asyncio.sleep(0 if turns % 2 else 0.0002)
+        putting.cancel()
+        (ended,) = await asyncio.gather(putting, return_exceptions=True)
+        if isinstance(ended, BlobDigest):
+            assert await whole(blobs, f"{turns}") == content
+            await blobs.remove(f"{turns}")
+        assert files(tmp_path) == []
 
 
 async def test_shows_a_blob_only_when_it_is_complete(blobs: ObstoreBlobs) -> None:

@@ -18,6 +18,7 @@ from fastcrc import crc64
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, from_url
 
+from sordino.adapters import blob_files
 from sordino.domain.ports import BlobDigest, BlobNotFoundError, BlobStoreError, BlobStoreFullError
 
 if TYPE_CHECKING:
@@ -77,19 +78,31 @@ class ObstoreBlobs:
         """Write a new blob; when ``chunks`` raises, nothing stays and the error passes through.
 
         The blob is on disk when a local store returns, unless it shall not wait for that. Memory holds a few parts,
-        however long the blob is.
+        however long the blob is; of one that goes to a local store, less.
 
         Raises:
             BlobStoreFullError: there is no room.
             BlobStoreError: the store failed.
         """
+        return await (self._put_file(blob_id, chunks) if self._directory else self._put(blob_id, chunks))
+
+    async def _put_file(self, blob_id: str, chunks: AsyncIterator[bytes]) -> BlobDigest:
+        """Write it ourselves: obstore's way through a directory takes twice the time, and parts of memory."""
+        assert self._directory is not None, "as the caller has seen"
+        watched, path = _Watched(chunks), self._directory / _path(blob_id)
+        with _store_errors(watched):
+            new_shard = path.parent.name not in self._known_shards
+            digest = await blob_files.write(path, watched, fsync=self._fsync, new_shard=new_shard)
+        self._known_shards.add(path.parent.name)
+        return digest
+
+    async def _put(self, blob_id: str, chunks: AsyncIterator[bytes]) -> BlobDigest:
         counted = _Counted(chunks)
         body = await _body(counted)
         with _store_errors(counted):
             await obstore.put_async(
                 self._store, _path(blob_id), body, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
             )
-            await self._settle(blob_id)
         return counted.digest()
 
     async def get(self, blob_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
@@ -125,7 +138,7 @@ class ObstoreBlobs:
         assert self._directory is not None, "the caller asks ``are_files``"
         with _store_errors():
             try:
-                return await asyncio.to_thread(_open_file, self._directory / _path(blob_id))
+                return await asyncio.to_thread(blob_files.read, self._directory / _path(blob_id))
             except FileNotFoundError as error:
                 raise BlobNotFoundError(blob_id) from error
 
@@ -166,33 +179,44 @@ class ObstoreBlobs:
             return await asyncio.to_thread(_remove_unfinished, self._directory, before.timestamp())
 
     async def _settle(self, blob_id: str) -> None:
-        """Make a blob that was just put survive a power failure."""
+        """Make a blob that was just copied survive a power failure."""
         if self._directory is not None and self._fsync:
             path = _path(blob_id)
             shard = path.partition("/")[0]
-            await asyncio.to_thread(_sync, self._directory, path, new_shard=shard not in self._known_shards)
+            new_shard = shard not in self._known_shards
+            await asyncio.to_thread(blob_files.sync, self._directory / path, new_shard=new_shard)
             self._known_shards.add(shard)
 
 
-class _Counted:
-    """An async iterator that hands ``chunks`` on and counts what passes; ``error`` is what broke it, if any."""
+class _Watched:
+    """An async iterator that hands ``chunks`` on; ``error`` is what broke it, if any."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self.error: Exception | None = None
         self._chunks = chunks
-        self._size = 0
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._crc64 = crc64.xz(b"")
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            chunk = await anext(self._chunks)
+            return await anext(self._chunks)
         except Exception as error:
             self.error = error
             raise
+
+
+class _Counted(_Watched):
+    """The same, which counts what passes."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        super().__init__(chunks)
+        self._size = 0
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._crc64 = crc64.xz(b"")
+
+    async def __anext__(self) -> bytes:
+        chunk = await super().__anext__()
         self._size += len(chunk)
         self._md5.update(chunk)
         self._crc64 = crc64.xz(chunk, self._crc64)
@@ -203,7 +227,7 @@ class _Counted:
 
 
 @contextmanager
-def _store_errors(stream: _Counted | None = None) -> Iterator[None]:
+def _store_errors(stream: _Watched | None = None) -> Iterator[None]:
     """Turn obstore's errors, and the operating system's, into the port's; an error of ``stream`` itself passes through.
 
     obstore's own are no ``OSError``, though a full disk is one of them.
@@ -268,25 +292,6 @@ def _open(url: str, directory: Path | None) -> "ObjectStore":
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return LocalStore(directory)
     return MemoryStore() if urlsplit(url).scheme == "memory" else from_url(url, client_options=_CLIENT)
-
-
-def _open_file(path: Path) -> BinaryIO:
-    file = path.open("rb", buffering=0)
-    if hasattr(os, "posix_fadvise"):
-        # So that the system reads further ahead: whoever sends the file waits less for the disk.
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-    return file
-
-
-def _sync(directory: Path, path: str, *, new_shard: bool) -> None:
-    """Make a file that was just put survive a power failure: its bytes, its name and, if it may be new, its shard's."""
-    file = directory / path
-    for written in (file, file.parent, *((directory,) if new_shard else ())):
-        descriptor = os.open(written, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _remove_unfinished(directory: Path, before: float) -> int:
