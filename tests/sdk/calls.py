@@ -57,6 +57,9 @@ _EVERYWHERE: Mapping[Mode, str] = MappingProxyType({})
 _NO_BUCKET: Mapping[Mode, str] = MappingProxyType(
     {Mode.IP: "the SDK names the bucket nowhere in the request: its Host is the server's address"}
 )
+_NO_ENDPOINT: Mapping[Mode, str] = MappingProxyType(
+    {Mode.PATH: "the SDK sends nothing: beside a domain it keeps no endpoint to name the source by"}
+)
 _HTTPS_ONLY: Mapping[Mode, str] = MappingProxyType({Mode.HTTP: "the SDK speaks to CI over HTTPS only"})
 
 
@@ -152,6 +155,11 @@ _PYTHON_COS = {
     "head_object": "HEAD /<key>",
     "object_exists": "HEAD /<key>",
     "delete_object": "DELETE /<key>",
+    "delete_objects": "POST /?delete",
+    "copy_object": "PUT /<key>, of another object",
+    "copy": "HEAD and PUT /<key>, of another object",
+    "upload_part_copy": "PUT /<key>?partNumber&uploadId, of another object",
+    "get_bucket_location": "GET /?location",
     "create_multipart_upload": "POST /<key>?uploads",
     "upload_part": "PUT /<key>?partNumber&uploadId",
     "list_parts": "GET /<key>?uploadId",
@@ -167,7 +175,14 @@ _PYTHON_COS = {
     "get_bucket_cors": "GET /?cors",
     "delete_bucket_cors": "DELETE /?cors",
 }
-_PYTHON_URLS = {"get_presigned_url": "GET /<key>, signed in the query"}
+_PYTHON_COPIES = {
+    "change_object_storage_class": "PUT /<key>, of itself",
+    "update_object_meta": "PUT /<key>, of itself",
+}
+_PYTHON_URLS = {
+    "get_presigned_url": "GET /<key>, signed in the query",
+    "get_presigned_download_url": "GET /<key>, signed in the query",
+}
 _NODE = {
     "getService": "GET /",
     "putBucket": "PUT /",
@@ -180,6 +195,12 @@ _NODE = {
     "getObjectUrl": "GET /<key>, signed in the query",
     "uploadFile": "PUT /<key>, of a file below SliceSize",
     "deleteObject": "DELETE /<key>",
+    "deleteMultipleObject": "POST /?delete",
+    "putObjectCopy": "PUT /<key>, of another object",
+    "uploadPartCopy": "PUT /<key>?partNumber&uploadId, of another object",
+    "sliceCopyFile": "HEAD /<key>, and an upload of copied parts",
+    "getBucketLocation": "GET /?location",
+    "getObjectUrl PUT": "PUT /<key>, signed in the query",
     "multipartInit": "POST /<key>?uploads",
     "multipartUpload": "PUT /<key>?partNumber&uploadId",
     "multipartListPart": "GET /<key>?uploadId",
@@ -220,6 +241,10 @@ _COSCMD = {
     "download": "HEAD and GET /<key>",
     "signurl": "GET /<key>, signed in the query",
     "delete": "DELETE /<key>",
+    "delete -r": "GET / and POST /?delete",
+    "copy": "HEAD and PUT /<key>, of another object",
+    "copy -r": "GET /, HEAD and PUT /<key>",
+    "move": "HEAD, PUT and DELETE /<key>",
     "putbucketacl": "GET and PUT /?acl",
     "getbucketacl": "GET /?acl",
     "putobjectacl": "GET and PUT /<key>?acl",
@@ -263,6 +288,7 @@ CALLS: tuple[Call, ...] = (
     *_calls(Sdk.PYTHON, _PYTHON_CI),
     *_calls(Sdk.PYTHON, _PYTHON_SWITCHES | _PYTHON_URLS, _NO_BUCKET),
     *_calls(Sdk.PYTHON, _PYTHON_COS),
+    *_calls(Sdk.PYTHON, _PYTHON_COPIES, _NO_ENDPOINT),
     Call(sdk=Sdk.PYTHON, name="ci_create_asr_job", request="POST /asr_jobs", refused="InvalidArgument"),
     *_calls(Sdk.NODE, _NODE),
     *_calls(Sdk.COSCMD, _COSCMD),

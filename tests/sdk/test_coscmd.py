@@ -78,6 +78,11 @@ class CommandLine:
         """Upload ``hello`` by another client."""
         self.service.client().put_object(Bucket=self.bucket, Key=key, Body=b"hello")
 
+    def address(self, key: str) -> str:
+        """An object of the bucket as a source."""
+        domain = f"{SUFFIX}:{self.service.port}" if self.mode is Mode.DNS else "myqcloud.com"
+        return f"{self.bucket}.cos.{REGION}.{domain}/{key}"
+
     def exists(self, key: str) -> bool:
         """Whether another client sees the object."""
         return bool(self.service.client().object_exists(Bucket=self.bucket, Key=key))
@@ -88,8 +93,8 @@ DRIVERS: dict[str, Driver] = {}
 
 
 def driver(drive: Driver) -> Driver:
-    """Note who drives the command of that name."""
-    DRIVERS[drive.__name__] = drive
+    """Note who drives the command of that name; ``_many`` stands for its option ``-r``."""
+    DRIVERS[drive.__name__.replace("_many", " -r")] = drive
     return drive
 
 
@@ -190,6 +195,40 @@ def delete(cos: CommandLine) -> None:
     cos.put("k")
     cos.run("delete", "-f", "k")
     assert not cos.exists("k")
+
+
+@driver
+def delete_many(cos: CommandLine) -> None:
+    """All objects below a prefix are gone afterwards, others are not."""
+    for key in ("d/a b", "d/中", "d/e/f", "other"):
+        cos.put(key)
+    assert "3 files successful" in cos.run("delete", "-r", "-f", "d/")
+    assert [cos.exists(key) for key in ("d/a b", "d/中", "d/e/f", "other")] == [False, False, False, True]
+
+
+@driver
+def copy(cos: CommandLine) -> None:
+    """There are two of it afterwards."""
+    cos.put("a b/中")
+    cos.run("copy", cos.address("a b/中"), "copy")
+    assert [cos.exists(key) for key in ("a b/中", "copy")] == [True, True]
+
+
+@driver
+def copy_many(cos: CommandLine) -> None:
+    """All objects below a prefix are there below another one."""
+    for key in ("d/a b", "d/e/中"):
+        cos.put(key)
+    assert "2 files copied" in cos.run("copy", "-r", cos.address("d/"), "to/")
+    assert [cos.exists(key) for key in ("to/a b", "to/e/中")] == [True, True]
+
+
+@driver
+def move(cos: CommandLine) -> None:
+    """There is one of it afterwards, elsewhere."""
+    cos.put("a b")
+    cos.run("move", cos.address("a b"), "moved")
+    assert [cos.exists(key) for key in ("a b", "moved")] == [False, True]
 
 
 OWNER = r"qcs::cam::uin/(\d+):uin/\1: FULL_CONTROL"

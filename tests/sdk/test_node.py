@@ -10,11 +10,13 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from functools import cache
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 import pytest
+from fastcrc import crc64
 
 from sdk.calls import Call, Mode, Sdk, of
 from server import REGION, Server
@@ -23,6 +25,8 @@ from support import new_name
 HERE = Path(__file__).with_name("node")
 MANIFESTS = ("package.json", "package-lock.json", ".npmrc")
 CALLS = of(Sdk.NODE)
+COPIED = (b"abc" * (1 << 20) + b"abcab")[: (3 << 20) + 5]
+"""What is copied there."""
 
 Run = Callable[[Mode], Mapping[str, Any]]
 
@@ -166,6 +170,40 @@ def _resumed(reply: dict[str, Any], bucket: str) -> None:
 def _all_files(reply: dict[str, Any], bucket: str) -> None:
     assert [file["error"] for file in reply["files"]] == [None, None]
     assert all(file["data"]["ETag"].endswith('-2"') for file in reply["files"])
+
+
+@check("putObjectCopy")
+def _copied(reply: dict[str, Any], bucket: str) -> None:
+    assert reply["ETag"] == f'"{md5(COPIED).hexdigest()}"'
+    assert reply["CRC64"] == str(crc64.xz(COPIED))
+    assert reply["LastModified"].endswith("Z")
+
+
+@check("uploadPartCopy")
+def _copied_part(reply: dict[str, Any], bucket: str) -> None:
+    assert reply["ETag"] == f'"{md5(b"abc").hexdigest()}"'
+
+
+@check("sliceCopyFile")
+def _copied_in_parts(reply: dict[str, Any], bucket: str) -> None:
+    assert reply["ETag"].endswith('-4"')
+    assert (reply["whole"], reply["meta"]) == (True, "v")
+
+
+@check("getBucketLocation")
+def _location(reply: dict[str, Any], bucket: str) -> None:
+    assert reply["LocationConstraint"] == REGION
+
+
+@check("getObjectUrl PUT")
+def _put_by_url(reply: dict[str, Any], bucket: str) -> None:
+    assert (reply["status"], reply["text"]) == (200, "")
+
+
+@check("deleteMultipleObject")
+def _deleted_at_once(reply: dict[str, Any], bucket: str) -> None:
+    assert len(reply["Deleted"]) == 5
+    assert reply["Error"] == []
 
 
 @check("headObject")

@@ -34,16 +34,18 @@ function ci(Method, path, { query, body } = {}) {
 }
 
 // What a plain client gets for a signed URL, its host being the server.
-function fetch(url) {
+function fetch(url, method = 'GET', body = '') {
   const { host, pathname, search } = new URL(url);
   const [address, port] = env.SDK_HOST.split(':');
   return new Promise((resolve, reject) => {
-    const request = http.get({ host: address, port, path: pathname + search, headers: { Host: host } }, (reply) => {
+    const headers = { Host: host, 'Content-Length': body.length };
+    const request = http.request({ host: address, port, method, path: pathname + search, headers }, (reply) => {
       const chunks = [];
       reply.on('data', (chunk) => chunks.push(chunk));
       reply.on('end', () => resolve({ status: reply.statusCode, type: reply.headers['content-type'], text: Buffer.concat(chunks).toString() }));
     });
     request.on('error', reject);
+    request.end(body);
   });
 }
 
@@ -124,6 +126,29 @@ async function sharing() {
   await call('deleteBucketCors', () => cos.deleteBucketCors(place));
 }
 
+async function copies() {
+  const Key = 'copies/a b+中';
+  const CopySource = `${Bucket}.cos.${Region}.myqcloud.com/${encodeURIComponent(Key)}`;
+  const Body = Buffer.alloc(3 * 1024 ** 2 + 5, 'abc');
+  await cos.putObject({ ...place, Key, Body, Headers: { 'x-cos-meta-k': 'v' } });
+  await call('putObjectCopy', () => cos.putObjectCopy({ ...place, Key: 'copies/1', CopySource }));
+  const { UploadId } = await cos.multipartInit({ ...place, Key: 'copies/2' });
+  const part = { ...place, Key: 'copies/2', UploadId, PartNumber: 1, CopySource, CopySourceRange: 'bytes=0-2' };
+  await call('uploadPartCopy', () => cos.uploadPartCopy(part));
+  await cos.multipartAbort({ ...place, Key: 'copies/2', UploadId });
+  const sizes = { CopySliceSize: 1024 ** 2, CopyChunkSize: 1024 ** 2 };
+  await call('sliceCopyFile', async () => {
+    const made = await cos.sliceCopyFile({ ...place, Key: 'copies/3', CopySource, ...sizes });
+    const copy = await cos.getObject({ ...place, Key: 'copies/3' });
+    return { ...made, whole: copy.Body.equals(Body), meta: copy.headers['x-cos-meta-k'] };
+  });
+  await call('getBucketLocation', () => cos.getBucketLocation(place));
+  const signed = cos.getObjectUrl({ ...place, Key: 'copies/4', Sign: true, Method: 'PUT' });
+  await call('getObjectUrl PUT', () => fetch(signed, 'PUT', 'hello'));
+  const Objects = [Key, 'copies/1', 'copies/3', 'copies/4', '<ghost>&'].map((Key) => ({ Key }));
+  await call('deleteMultipleObject', () => cos.deleteMultipleObject({ ...place, Objects }));
+}
+
 async function uploads() {
   const Key = 'parts/a b+中';
   const begun = await call('multipartInit', () => cos.multipartInit({ ...place, Key }));
@@ -192,7 +217,7 @@ async function services() {
 
 async function main() {
   await objects();
-  for (const part of [uploads, sharing, jobs, templates, services]) await part().catch((error) => console.error(part.name, error));
+  for (const part of [copies, uploads, sharing, jobs, templates, services]) await part().catch((error) => console.error(part.name, error));
   await call('deleteBucket', () => cos.deleteBucket(place));
 }
 
