@@ -110,6 +110,11 @@ QUEUE: Final = (
     "</NotifyConfig></Request>"
 )
 DELETE: Final = "<Delete><Quiet>false</Quiet><Object><Key>gone.wav</Key></Object></Delete>"
+PARTS: Final = (
+    "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber>"
+    "<ETag>&quot;5d41402abc4b2a76b9719d911017c592&quot;</ETag></Part></CompleteMultipartUpload>"
+)
+UPLOADS: Final = "uploads&prefix=big&delimiter=%2F&key-marker=a&upload-id-marker=1&max-uploads=10&encoding-type=url"
 ACL: Final = (
     "<AccessControlPolicy><AccessControlList><Grant><Grantee><URI>http://cam.qcloud.com/groups/global/AllUsers</URI>"
     "</Grantee><Permission>READ</Permission></Grant></AccessControlList></AccessControlPolicy>"
@@ -157,6 +162,10 @@ CALLS: Final[Sequence[tuple[str, str, str, str, str]]] = (
     ("cos", "POST", "/", "delete", DELETE),
     ("cos", "POST", "/big.wav", "uploads", ""),
     ("cos", "PUT", "/big.wav", "partNumber=1&uploadId=u", "part"),
+    ("cos", "POST", "/big.wav", "uploadId=u", PARTS),
+    ("cos", "DELETE", "/big.wav", "uploadId=u", ""),
+    ("cos", "GET", "/big.wav", "uploadId=u&max-parts=10&part-number-marker=1&encoding-type=url", ""),
+    ("cos", "GET", "/", UPLOADS, ""),
     ("cos", "GET", "/", "prefix=in&delimiter=%2F&marker=&max-keys=10&encoding-type=url", ""),
     ("cos", "HEAD", "/", "", ""),
     ("cos-spare", "PUT", "/", "", ""),

@@ -125,6 +125,35 @@ def test_ids_of_others(service: Server, victim: Victim, method, path, body, code
     assert refusal(content)["Code"] == code
 
 
+UPLOAD_CALLS = [
+    ("PUT", "/k?partNumber=1&uploadId={upload}"),
+    ("POST", "/k?uploadId={upload}"),
+    ("GET", "/k?uploadId={upload}"),
+    ("DELETE", "/k?uploadId={upload}"),
+]
+PARTS = (
+    b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>9dd4e461268c8034f5c8564e155c67a6</ETag></Part>"
+    b"</CompleteMultipartUpload>"
+)
+
+
+@pytest.mark.parametrize(("method", "path"), [*UPLOAD_CALLS, ("POST", "/k?uploads"), ("GET", "/?uploads")])
+def test_uploads_of_others(service: Server, victim: Victim, method: str, path: str) -> None:
+    """Nobody else begins, sees, adds to or ends an upload of a bucket; in one of his own its id is none."""
+    client, place = service.client(), {"Bucket": victim.bucket, "Key": "k"}
+    upload = client.create_multipart_upload(**place)["UploadId"]
+    client.upload_part(**place, UploadId=upload, PartNumber=1, Body=b"x")
+    path = path.format(upload=upload)
+    _, _, content = send(service, method, path, bucket=victim.bucket, body=PARTS, key=STRANGER)
+    assert refusal(content)["Code"] == "AccessDenied"
+    if upload in path:
+        _, _, content = send(service, method, path, bucket=OWN, body=PARTS, key=STRANGER)
+        assert refusal(content)["Code"] == "NoSuchUpload"
+    (part,) = client.list_parts(**place, UploadId=upload)["Part"]
+    assert part["Size"] == "1"
+    client.abort_multipart_upload(**place, UploadId=upload)
+
+
 def test_jobs_with_ids_of_others(service: Server, victim: Victim) -> None:
     """A job cannot wait in another account's queue, nor take its template."""
     for extra, code in (
