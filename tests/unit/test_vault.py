@@ -43,7 +43,7 @@ def test_a_new_key(tmp_path: Path) -> None:
     both = FernetVault(data=tmp_path, keys=(new, old))
     assert both.open(sealed) == SECRET
     assert FernetVault(data=tmp_path, keys=(new,)).open(both.seal(SECRET)) == SECRET
-    with pytest.raises(VaultError, match="another|does not have"):
+    with pytest.raises(VaultError, match="does not have"):
         FernetVault(data=tmp_path, keys=(new,)).open(sealed)
     (tmp_path / KEY_FILE).write_text(f"{new}\n{old}\n")
     assert FernetVault(data=tmp_path).open(sealed) == SECRET
@@ -71,7 +71,6 @@ def test_a_file_that_holds_no_key(tmp_path: Path, content: str) -> None:
 
 def test_a_key_as_the_settings_say(tmp_path: Path) -> None:
     """What openssl writes is a key."""
-    vault = FernetVault(
-        data=tmp_path, keys=(base64.b64encode(bytes(range(200, 232))).decode().translate({43: 45, 47: 95}),)
-    )
+    key = base64.b64encode(bytes(range(200, 232))).decode().translate(str.maketrans("+/", "-_"))
+    vault = FernetVault(data=tmp_path, keys=(key,))
     assert vault.open(vault.seal(SECRET)) == SECRET
