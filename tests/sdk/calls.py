@@ -253,6 +253,12 @@ _COSCMD = {
 }
 _GO = {
     "Object.Put": "PUT /<key>",
+    "Object.InitiateMultipartUpload": "POST /<key>?uploads",
+    "Object.UploadPart": "PUT /<key>?partNumber&uploadId",
+    "Object.ListParts": "GET /<key>?uploadId",
+    "Object.CompleteMultipartUpload": "POST /<key>?uploadId",
+    "Object.AbortMultipartUpload": "DELETE /<key>?uploadId",
+    "Object.ListUploads": "GET /?uploads",
     "CI.CreateMediaJobs": "POST /jobs",
     "CI.CreateMultiMediaJobs": "POST /jobs",
     "CI.DescribeMediaJob": "GET /jobs/<id>",

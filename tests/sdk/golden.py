@@ -40,7 +40,8 @@ class Request:
         query: as it stands in the target, without the question mark.
         content: of a struct, or the bytes of an object; None for no body.
         raw_path: as it stands in the target, where it is not ``path`` itself.
-        is_object: whether ``content`` is an object.
+        is_object: whether ``content`` is an object, or a part of one.
+        is_cos: whether it goes to COS, as an object does.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Request:
     content: bytes | None = None
     raw_path: str = ""
     is_object: bool = False
+    is_cos: bool = False
 
     @property
     def target(self) -> str:

@@ -95,7 +95,8 @@ def parse_uploads_query(query: Query) -> UploadsQuery:
 
 
 def _url_encoded(query: Query) -> bool:
-    return query.choice("encoding-type", ("url",)) is not None
+    """Whether keys are to be percent-encoded; the Go SDK spells it with a capital for List Parts."""
+    return any(query.choice(name, ("url",)) for name in ("encoding-type", "Encoding-type"))
 
 
 def parse_named_parts(part: Part) -> tuple[NamedPart, ...]:
