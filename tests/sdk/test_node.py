@@ -18,7 +18,7 @@ import platformdirs
 import pytest
 from fastcrc import crc64
 
-from sdk.calls import Call, Mode, Sdk, of
+from sdk.calls import MODES, Call, Mode, Sdk, of
 from server import REGION, Server
 from support import new_name
 
@@ -342,6 +342,13 @@ def test_the_lock_file_names_no_registry() -> None:
     assert modules
     assert all(package["integrity"].startswith("sha512-") for package in modules)
     assert not [package for package in modules if "resolved" in package]
+
+
+@pytest.mark.parametrize("mode", MODES[Sdk.NODE])
+def test_keys(run: Run, mode: Mode) -> None:
+    """Objects of keys of every kind are put, read, listed and deleted."""
+    reply = run(mode)["keys"]["reply"]
+    assert (reply["same"], reply["listed"], reply["left"]) == ([True] * len(reply["same"]), True, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Copies of objects, by the official Python SDK and as other clients write them."""
 
+from base64 import b64encode
 from collections.abc import Callable
+from hashlib import md5
 from typing import Any
 
 import psycopg
@@ -195,6 +197,17 @@ def test_an_empty_object(client: CosS3Client, bucket: str) -> None:
     client.put_object(Bucket=bucket, Key="empty", Body=b"")
     assert client.copy_object(Bucket=bucket, Key="copy", CopySource=source(bucket, "empty"))["CRC64"] == "0"
     assert content(client, bucket, "copy") == b""
+
+
+def test_targets_of_others(service: Server, bucket: str, other: RootKey) -> None:
+    """Nobody copies into, or deletes from, another account's bucket."""
+    headers = {"x-cos-copy-source": f"/{bucket}/a%20b%2B/%E4%B8%AD.wav"}
+    assert send(service, "PUT", "/copy", bucket=bucket, key=other, headers=headers)[0] == 403
+    body = "<Delete><Object><Key>a b+/中.wav</Key></Object></Delete>".encode()
+    headers = {"Content-MD5": b64encode(md5(body).digest()).decode()}
+    assert send(service, "POST", "/?delete", bucket=bucket, key=other, body=body, headers=headers)[0] == 403
+    kept = [entry["Key"] for entry in service.client().list_objects(Bucket=bucket)["Contents"]]
+    assert kept == ["a b+/中.wav"]
 
 
 def test_sources_of_others(service: Server, bucket: str, other: RootKey) -> None:

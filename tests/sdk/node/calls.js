@@ -126,6 +126,25 @@ async function sharing() {
   await call('deleteBucketCors', () => cos.deleteBucketCors(place));
 }
 
+// Whether an object of each key is what was put there, and listed.
+async function keys() {
+  const odd = ['a b+c', '+', '%', '%2F', 'd//e', 'f/../g', './h', 'trail/', '中文/声音', '🎧', 'h?i&j=k', '#', "q'\"()!*~"];
+  const all = [...odd, '<x>&amp;', 'jobs/talk.wav', 'queue/2026/a', 'k'.repeat(850)].map((key) => `keys/${key}`.slice(-850));
+  await call('keys', async () => {
+    const same = [];
+    for (const Key of all) {
+      await cos.putObject({ ...place, Key, Body: Key });
+      const { Body } = await cos.getObject({ ...place, Key });
+      same.push(Body.toString() === Key);
+    }
+    const { Contents } = await cos.getBucket({ ...place, EncodingType: 'url' });
+    const listed = Contents.map((entry) => decodeURIComponent(entry.Key));
+    for (const Key of all) await cos.deleteObject({ ...place, Key });
+    const { Contents: left } = await cos.getBucket(place);
+    return { same, listed: listed.sort().join() === [...all].sort().join(), left: left.length };
+  });
+}
+
 async function copies() {
   const Key = 'copies/a b+中';
   const CopySource = `${Bucket}.cos.${Region}.myqcloud.com/${encodeURIComponent(Key)}`;
@@ -217,7 +236,7 @@ async function services() {
 
 async function main() {
   await objects();
-  for (const part of [copies, uploads, sharing, jobs, templates, services]) await part().catch((error) => console.error(part.name, error));
+  for (const part of [keys, copies, uploads, sharing, jobs, templates, services]) await part().catch((error) => console.error(part.name, error));
   await call('deleteBucket', () => cos.deleteBucket(place));
 }
 
