@@ -5,11 +5,13 @@ import http.client
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from qcloud_cos import CosS3Client, CosServiceError
 
@@ -55,6 +57,13 @@ def held(service: Server, bucket: str) -> tuple[int, int]:
 def blobs(service: Server) -> set[Path]:
     """Every file of the store."""
     return {path for path in (service.data / "blobs").rglob("*") if path.is_file()}
+
+
+def database(service: Server) -> psycopg.Connection:
+    """A connection to the service's own."""
+    dsn = find_running(service.data)
+    assert dsn is not None
+    return psycopg.connect(dsn, autocommit=True)
 
 
 def over(bucket: str, use: Callable[[], object]) -> None:
@@ -221,6 +230,31 @@ def test_what_the_operator_sees(service: Server, new_bucket: Callable[[], str]) 
     missing = admin(service, "show", "none-1250000000")
     assert missing.returncode == 1
     assert "There is no bucket none-1250000000" in missing.stderr
+
+
+def test_a_count_that_is_wrong(service: Server, new_bucket: Callable[[], str]) -> None:
+    """Counting anew tells a bucket whose count is not what it holds, which no call can bring about."""
+    bucket = new_bucket()
+    with database(service) as connection:
+        connection.execute("INSERT INTO sordino.bucket_usage VALUES (%s, 1, 1)", [bucket])
+    result = admin(service, "show", bucket, "--count")
+    assert result.returncode == 1
+    assert "is known to hold 1 objects, 1 bytes, and holds 0 objects, 0 bytes" in result.stderr
+    with database(service) as connection:
+        connection.execute("DELETE FROM sordino.bucket_usage WHERE bucket = %s", [bucket])
+
+
+def test_counts_are_folded_in_time(service: Server, new_bucket: Callable[[], str]) -> None:
+    """The rows that writes add to a bucket's count become one while the service runs."""
+    client, bucket = service.client(), new_bucket()
+    for key in ("a", "b", "c"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"hello")
+    query = "SELECT folded, objects FROM sordino.bucket_usage WHERE bucket = %s"
+    deadline = time.monotonic() + 60
+    with database(service) as connection:
+        while (rows := connection.execute(query, [bucket]).fetchall()) != [(True, 3)]:
+            assert time.monotonic() < deadline, rows
+            time.sleep(0.2)
 
 
 def test_a_full_disk(room: Path) -> None:
