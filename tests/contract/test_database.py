@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from rows import BUCKET, DONE, LATER, NOW, ROOT, add_bucket, execute, job, put_object, queue, stored, template
+from rows import BUCKET, DONE, LATER, NOW, ROOT, add_bucket, bucket, execute, job, put_object, queue, stored, template
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.adapters.postgres.migrate import MigrationError, is_current, migrate, migrations
 from sordino.adapters.postgres.session import conninfo
@@ -309,6 +309,17 @@ class TestIdentities:
             assert await tx.identities.root() == ROOT
             assert await tx.identities.key(ROOT.secret_id) == ROOT
             assert await tx.identities.key("akidroot") is None
+
+    async def test_finds_the_signer_with_a_bucket(self, database: PostgresDatabase) -> None:
+        """Key and bucket are as they come one by one; one that is not there is None, and without the key so are both."""
+        async with database.transaction() as tx:
+            await tx.buckets.add(bucket("other-1250000000"))
+            found = await tx.buckets.get("other-1250000000")
+        async with database.reading() as tx:
+            assert await tx.identities.signer(ROOT.secret_id, "other-1250000000") == (ROOT, found)
+            assert await tx.identities.signer(ROOT.secret_id, "none-1250000000") == (ROOT, None)
+            assert await tx.identities.signer(ROOT.secret_id, "") == (ROOT, None)
+            assert await tx.identities.signer("AKIDnone", "other-1250000000") is None
 
     async def test_adds_one_root_only(self, database: PostgresDatabase) -> None:
         """A second root is refused and nothing of it is written."""

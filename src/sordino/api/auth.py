@@ -93,10 +93,11 @@ async def _look_up(
             "Temporary keys with a security token are not offered yet; sign with a permanent key."
         )
     async with database.reading() as tx:
-        key = await tx.identities.key(authorization.secret_id)
-        if key is None:
-            raise UNKNOWN_KEY[address.service](f"There is no SecretId {authorization.secret_id}.")
-        return key, await tx.buckets.get(address.bucket) if address.bucket else None
+        # No bucket has an empty name.
+        found = await tx.identities.signer(authorization.secret_id, address.bucket or "")
+    if found is None:
+        raise UNKNOWN_KEY[address.service](f"There is no SecretId {authorization.secret_id}.")
+    return found
 
 
 def _signed(request: Request, address: Address, query: Query) -> SignedRequest:

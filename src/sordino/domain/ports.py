@@ -43,6 +43,10 @@ class Identities(Protocol):
         """The enabled key of that id, or None."""
         ...
 
+    async def signer(self, secret_id: str, bucket: str) -> tuple[AccessKey, Bucket | None] | None:
+        """The enabled key of that id, and the bucket of that full name, if there is one; None without the key."""
+        ...
+
     async def root(self) -> AccessKey | None:
         """The first key of the first account, or None on an empty database."""
         ...

@@ -12,7 +12,7 @@ expires.
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -236,8 +236,7 @@ def verify(
             of the key learns about the times.
     """
     expected = _candidates(authorization, secret_key, request)
-    matches = [hmac.compare_digest(candidate, authorization.signature) for candidate in expected]
-    if not any(matches):
+    if not any(hmac.compare_digest(candidate, authorization.signature) for candidate in expected):
         raise SignatureError(Reason.MISMATCH, "The signature does not match the request; check the SecretKey.")
     if now.timestamp() + skew < authorization.key_start:
         raise SignatureError(Reason.NOT_YET_VALID, "The signature is not valid yet; check the client's clock.")
@@ -313,11 +312,12 @@ class _Encoded:
         return f"{self.method}\n{path}\n{self.parameters}\n{headers}\n"
 
 
-def _candidates(authorization: Authorization, secret_key: str, request: SignedRequest) -> list[str]:
-    """The signatures this request may carry: one for each path and host the client may have meant."""
+def _candidates(authorization: Authorization, secret_key: str, request: SignedRequest) -> Iterator[str]:
+    """The signatures this request may carry: one for each path and host the client may have meant, likeliest first."""
     encoded = _Encoded.of(request, header_list=authorization.header_list, param_list=authorization.param_list)
-    texts = {encoded.http_string(path, host) for path, host in product(request.paths, request.hosts or (None,))}
-    return [_sign_text(text, secret_key, authorization.key_time) for text in texts]
+    places = product(request.paths, request.hosts or (None,))
+    for text in dict.fromkeys(encoded.http_string(path, host) for path, host in places):
+        yield _sign_text(text, secret_key, authorization.key_time)
 
 
 def _listed(names: Iterable[str]) -> set[str]:

@@ -22,7 +22,7 @@ _COLUMNS: Final = """
 name, region, appid, created_at, acl, vary_origin, max_bytes, max_objects, results_days,
 EXISTS (SELECT FROM mounts WHERE mounts.bucket = buckets.name) AS mounted
 """
-_GET: Final = f"SELECT {_COLUMNS} FROM buckets WHERE name = %(name)s"  # noqa: S608 - the only text put in is ours
+GET: Final = f"SELECT {_COLUMNS} FROM buckets WHERE name = %(name)s"  # noqa: S608 - the only text put in is ours
 _LIST: Final = f"""
 SELECT {_COLUMNS}
   FROM buckets
@@ -72,18 +72,18 @@ class PostgresBuckets:
 
     async def get(self, name: str) -> Bucket | None:
         """The bucket of that full name, or None."""
-        row = await (await self.connection.execute(_GET, {"name": name})).fetchone()
-        return _bucket(row) if row else None
+        row = await (await self.connection.execute(GET, {"name": name})).fetchone()
+        return bucket_of(row) if row else None
 
     async def list(self, appid: str) -> Sequence[Bucket]:
         """The buckets of an account, by name."""
         rows = await (await self.connection.execute(_LIST, {"appid": appid})).fetchall()
-        return [_bucket(row) for row in rows]
+        return [bucket_of(row) for row in rows]
 
     async def every(self) -> Sequence[Bucket]:
         """The buckets of all accounts, by name."""
         rows = await (await self.connection.execute(_ALL)).fetchall()
-        return [_bucket(row) for row in rows]
+        return [bucket_of(row) for row in rows]
 
     async def limit(self, name: str, quota: Quota) -> None:
         """Set how much a bucket may hold. What it holds already stays."""
@@ -109,6 +109,7 @@ class PostgresBuckets:
         return True
 
 
-def _bucket(row: DictRow) -> Bucket:
+def bucket_of(row: DictRow) -> Bucket:
+    """The bucket of a row of ``GET``."""
     quota = Quota(bytes=row.pop("max_bytes"), objects=row.pop("max_objects"))
     return Bucket(**{**row, "acl": Acl(row["acl"]), "quota": quota})

@@ -9,7 +9,9 @@ from typing import Final
 
 from psycopg.rows import DictRow
 
+from sordino.adapters.postgres.buckets import GET, bucket_of
 from sordino.adapters.postgres.session import Connection
+from sordino.domain.bucket import Bucket
 from sordino.domain.identity import AccessKey, Account
 
 _KEY: Final = """
@@ -17,6 +19,12 @@ SELECT secret_id, secret_key, appid, uin, weight
   FROM access_keys JOIN accounts USING (appid)
  WHERE secret_id = %(secret_id)s AND enabled
 """
+# What every signed request asks: one round trip in place of two.
+_SIGNER: Final = f"""
+SELECT secret_id, secret_key, accounts.appid AS account, uin, weight, bucket.*
+  FROM access_keys JOIN accounts USING (appid) LEFT JOIN ({GET}) AS bucket ON true
+ WHERE secret_id = %(secret_id)s AND enabled
+"""  # noqa: S608 - the only text put in is ours
 _ROOT: Final = """
 SELECT secret_id, secret_key, appid, uin, weight
   FROM access_keys JOIN accounts USING (appid)
@@ -46,6 +54,15 @@ class PostgresIdentities:
         """The enabled key of that id, or None."""
         row = await (await self.connection.execute(_KEY, {"secret_id": secret_id})).fetchone()
         return _access_key(row) if row else None
+
+    async def signer(self, secret_id: str, bucket: str) -> tuple[AccessKey, Bucket | None] | None:
+        """The enabled key of that id, and the bucket of that full name, if there is one; None without the key."""
+        found = await self.connection.execute(_SIGNER, {"secret_id": secret_id, "name": bucket})
+        if (row := await found.fetchone()) is None:
+            return None
+        account = Account(appid=row.pop("account"), uin=row.pop("uin"), weight=row.pop("weight"))
+        key = AccessKey(secret_id=row.pop("secret_id"), secret_key=row.pop("secret_key"), account=account)
+        return key, bucket_of(row) if row["name"] is not None else None
 
     async def root(self) -> AccessKey | None:
         """The first enabled key of the first account that has one, or None on an empty database."""
