@@ -253,6 +253,8 @@ _COSCMD = {
 }
 _GO = {
     "Object.Put": "PUT /<key>",
+    "Object.Copy": "PUT /<key>, of another object",
+    "Object.DeleteMulti": "POST /?delete",
     "Object.InitiateMultipartUpload": "POST /<key>?uploads",
     "Object.UploadPart": "PUT /<key>?partNumber&uploadId",
     "Object.ListParts": "GET /<key>?uploadId",

@@ -17,7 +17,7 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import md5
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -42,6 +42,7 @@ class Request:
         raw_path: as it stands in the target, where it is not ``path`` itself.
         is_object: whether ``content`` is an object, or a part of one.
         is_cos: whether it goes to COS, as an object does.
+        headers: more of them, which are signed.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Request:
     raw_path: str = ""
     is_object: bool = False
     is_cos: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def target(self) -> str:
@@ -76,7 +78,8 @@ def go(request: Request, host: str, key: RootKey) -> bytes:
         signed |= {"content-md5": sent["Content-MD5"], "content-type": XML}
     length = {} if _bodiless(request) else {"Content-Length": str(len(request.content or b""))}
     headers = {"Host": host, "User-Agent": "cos-go-sdk-v5/0.7.75"} | length
-    headers |= {"Authorization": _sign(request, signed, key, 0, 3600)} | sent
+    signed |= {name.lower(): value for name, value in request.headers.items()}
+    headers |= {"Authorization": _sign(request, signed, key, 0, 3600)} | sent | request.headers
     return _bytes(request, headers | {"Accept-Encoding": "gzip"})
 
 

@@ -134,6 +134,31 @@ def _go_put(scene: Scene) -> None:
     assert scene.service.client().object_exists(Bucket=scene.bucket, Key="in/a b")
 
 
+@golden(Sdk.GO, "Object.Copy")
+def _go_copy(scene: Scene) -> None:
+    """``ObjectService.Copy``: every slash of the source's key is encoded, too; without an ETag it is a failure."""
+    scene.service.client().put_object(Bucket=scene.bucket, Key="in/a b", Body=b"hello")
+    source = f"{scene.bucket}.cos.{REGION}.myqcloud.com/in%2Fa%20b"
+    headers = {"X-Cos-Copy-Source": source, "X-Cos-Metadata-Directive": "Copy"}
+    request = Request(method="PUT", path="/out/copy", raw_path="/out%2Fcopy", is_cos=True, headers=headers)
+    reply = scene.send(Sdk.GO, request)
+    assert reply.status == 200
+    root = ET.fromstring(reply.content)
+    assert (root.tag, root.findtext("ETag")) == ("CopyObjectResult", f'"{HELLO_MD5}"')
+    assert scene.service.client().object_exists(Bucket=scene.bucket, Key="out/copy")
+
+
+@golden(Sdk.GO, "Object.DeleteMulti")
+def _go_delete_many(scene: Scene) -> None:
+    """``ObjectService.DeleteMulti``: a struct with its MD5, in which Quiet is left out when it is false."""
+    scene.service.client().put_object(Bucket=scene.bucket, Key="a b", Body=b"hello")
+    body = b"<Delete><Object><Key>a b</Key></Object><Object><Key>ghost</Key></Object></Delete>"
+    reply = scene.send(Sdk.GO, Request(method="POST", path="/", query="delete", content=body, is_cos=True))
+    assert reply.status == 200
+    assert [key.text for key in ET.fromstring(reply.content).findall("Deleted/Key")] == ["a b", "ghost"]
+    assert not scene.service.client().object_exists(Bucket=scene.bucket, Key="a b")
+
+
 PARTS_KEY = {"path": "/in/a b", "raw_path": "/in%2Fa%20b", "is_cos": True}
 HELLO_MD5 = "5d41402abc4b2a76b9719d911017c592"
 
