@@ -311,7 +311,7 @@ class TestIdentities:
             assert await tx.identities.key("akidroot") is None
 
     async def test_finds_the_signer_with_a_bucket(self, database: PostgresDatabase) -> None:
-        """Key and bucket are as they come one by one; one that is not there is None, and without the key so are both."""
+        """Key and bucket are as they come one by one; a bucket that is not there is None, and all without the key."""
         async with database.transaction() as tx:
             await tx.buckets.add(bucket("other-1250000000"))
             found = await tx.buckets.get("other-1250000000")
