@@ -99,6 +99,13 @@ async def test_what_came_in_parts(world: World) -> None:
     assert await world.read("copy", 4, 8) == b"o wo"
 
 
+async def test_many_pieces(world: World) -> None:
+    """More pieces than are copied at a time keep their order."""
+    source = await world.put_pieces("a", *(b"%03d" % number for number in range(20)))
+    await world.copy(source)
+    assert await world.read("copy") == b"".join(b"%03d" % number for number in range(20))
+
+
 async def test_onto_itself(world: World) -> None:
     """An object in parts stays whole when a copy takes its place, and its old blobs are for the sweep."""
     source = await world.put_pieces("a", b"hello ", b"world")

@@ -4,6 +4,7 @@ A copy has blobs of its own, which in a local store are other names of the same 
 those of an upload are, see ``ObjectStore``.
 """
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,9 @@ from sordino.domain.bucket import Bucket, Piece, StoredObject
 from sordino.domain.ports import BlobExpiredError, BlobNotFoundError, Blobs, Clock, Database
 from sordino.errors import ServiceError
 from sordino.storage.objects import UPLOAD_TIME, ObjectStore, Upload, new_object
+
+AT_ONCE = 8
+"""Pieces on their way at a time: a remote store takes a while for each."""
 
 MAX_MOVED_BYTES = 5 << 30
 """Of one copy whose bytes do pass through this process."""
@@ -81,9 +85,14 @@ class Copies:
         return pieces
 
     async def _copy(self, pieces: Sequence[Piece], copies: Sequence[Piece]) -> None:
+        pairs = list(zip(pieces, copies, strict=True))
         try:
-            for piece, copy in zip(pieces, copies, strict=True):
-                await self.blobs.copy(piece.blob_id, copy.blob_id)
+            for at in range(0, len(pairs), AT_ONCE):
+                batch = [self.blobs.copy(piece.blob_id, copy.blob_id) for piece, copy in pairs[at : at + AT_ONCE]]
+                # All of them come to an end before one that failed is told: what they wrote may be removed then.
+                for outcome in await asyncio.gather(*batch, return_exceptions=True):
+                    if isinstance(outcome, BaseException):
+                        raise outcome
         except BlobNotFoundError as error:
             raise replaced() from error
 
