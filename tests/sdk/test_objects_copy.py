@@ -28,9 +28,12 @@ def other(service: Server) -> RootKey:
     dsn = find_running(service.data)
     assert dsn is not None
     with psycopg.connect(dsn) as connection:
-        connection.execute("INSERT INTO sordino.accounts (appid, uin) VALUES (%s, '100077777777')", [OTHER.appid])
         connection.execute(
-            "INSERT INTO sordino.access_keys (secret_id, secret_key, appid) VALUES (%s, %s, %s)",
+            "INSERT INTO sordino.accounts (appid, uin) VALUES (%s, '100077777777') ON CONFLICT DO NOTHING",
+            [OTHER.appid],
+        )
+        connection.execute(
+            "INSERT INTO sordino.access_keys (secret_id, secret_key, appid) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
             [OTHER.secret_id, OTHER.secret_key, OTHER.appid],
         )
     return OTHER
@@ -212,7 +215,7 @@ def test_targets_of_others(service: Server, bucket: str, other: RootKey) -> None
 
 def test_sources_of_others(service: Server, bucket: str, other: RootKey) -> None:
     """Another account copies what is open to everybody, and does not learn what else is there."""
-    own = f"own-{other.appid}"
+    own = f"of-{bucket.partition('-')[0]}-{other.appid}"
     assert send(service, "PUT", "/", bucket=own, key=other)[0] == 200
     send(service, "PUT", "/open", bucket=bucket, body=b"hello", headers={"x-cos-acl": "public-read"})
     for key, status in (("a%20b%2B/%E4%B8%AD.wav", 403), ("ghost", 403), ("open", 200)):
