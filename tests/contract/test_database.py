@@ -160,6 +160,24 @@ class TestTransaction:
             assert await tx.objects.get(BUCKET, "a") is None
             assert tx.jobs.connection.info.backend_pid != pid
 
+    @pytest.mark.parametrize("use", [lambda tx: tx.jobs.get("j1"), lambda tx: tx.tasks.run_job("j1", 1), None])
+    async def test_a_process_that_was_stopped_in_its_turn(
+        self, database: PostgresDatabase, use: Callable[[PostgresTransaction], Awaitable[object]] | None
+    ) -> None:
+        """A session that the server ended for its silence is a lost one, whoever speaks next in it, the commit too."""
+
+        async def sleep() -> None:
+            async with database.transaction() as tx:
+                pid = tx.connection.info.backend_pid
+                await tx.connection.execute("SELECT set_config('idle_in_transaction_session_timeout', '1ms', true)")
+                while await execute(database, "SELECT FROM pg_stat_activity WHERE pid = %s", pid):
+                    await asyncio.sleep(0.01)
+                if use is not None:
+                    await use(tx)
+
+        with pytest.raises(DatabaseUnavailableError):
+            await sleep()
+
     async def test_callbacks_that_wait_come_through(
         self, dsn: str, schema: str, app: procrastinate.App, monkeypatch: pytest.MonkeyPatch
     ) -> None:

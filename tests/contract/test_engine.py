@@ -16,14 +16,14 @@ from procrastinate.exceptions import ConnectorException
 from rows import NOW, execute, found, job, release
 from sordino.adapters import worker as worker_module
 from sordino.adapters.clock import SystemClock
-from sordino.adapters.postgres.database import PostgresDatabase
+from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.adapters.postgres.jobs import PostgresJobs
 from sordino.adapters.takeover import Takeover
 from sordino.adapters.tasks import MEDIA_QUEUE, run_job
 from sordino.adapters.worker import EngineWorker
 from sordino.domain.callback import JobCallback
 from sordino.domain.job import JobState
-from sordino.domain.ports import ReleasedJob
+from sordino.domain.ports import DatabaseUnavailableError, ReleasedJob
 from sordino.jobs.losses import Losses
 from sordino.jobs.pipeline import TryAgainError
 
@@ -352,6 +352,30 @@ async def test_takeovers_at_once(
     assert await rows(database, TASKS) == [{"job_id": "j1", "status": "todo", "worker_id": None}]
 
 
+@pytest.mark.parametrize("error", [DatabaseUnavailableError("away"), KeyError("job_id")])
+async def test_a_takeover_that_breaks(
+    app: procrastinate.App, database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whatever breaks a look, the next one is made: the process, and the job it runs, go on."""
+    await dies_with(database, await released_job(database))
+    take, broken = Takeover._take, [error]
+
+    async def breaks(self: Takeover, tx: PostgresTransaction) -> Sequence[Any]:
+        if broken:
+            raise broken.pop()
+        return await take(self, tx)
+
+    monkeypatch.setattr(Takeover, "_take", breaks)
+    task = asyncio.create_task(takeover_of(app, database, silence=0.03).run())
+    try:
+        await until(lambda: _only_task(database, "j1", "todo"))
+        assert not broken
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 async def test_draining_ends_after_the_task(app: procrastinate.App, empty_database: PostgresDatabase) -> None:
     """A worker that is drained ends the task it runs, begins no other, and leaves no trace of itself."""
     entered, release = asyncio.Event(), asyncio.Event()
@@ -486,3 +510,17 @@ async def test_a_worker_that_lives_after_all(app: procrastinate.App, database: P
         await tx.jobs.find_again("j1", 1)
         await tx.jobs.find_again("j1", 1)
     assert await execute(database, "SELECT lost_attempts FROM jobs") == [{"lost_attempts": [2]}]
+
+
+async def test_a_worker_that_gives_back_what_counts_as_lost(app: procrastinate.App, database: PostgresDatabase) -> None:
+    """It lives: outages in which others hold it for dead cost its job nothing, though nobody began it meanwhile."""
+    takeover = takeover_of(app, database, limit=3)
+    it = await released_job(database)
+    for attempt in (1, 2, 3, 4):
+        await dies_with(database, it)
+        assert await takeover.from_the_dead() == 1
+        async with database.transaction() as tx:
+            assert await tx.jobs.requeue("j1", attempt)
+    assert await execute(database, "SELECT state, lost_attempts FROM jobs") == [
+        {"state": "Submitted", "lost_attempts": []}
+    ]

@@ -61,13 +61,16 @@ class Takeover:
     poke: Callable[[], None]
 
     async def run(self) -> None:
-        """Look again and again until cancelled."""
+        """Look again and again until cancelled; nothing else ends it."""
         while True:
             try:
                 await self.from_the_dead()
                 await self.from_nobody()
             except DatabaseUnavailableError as error:
                 log.warning("cannot look for orphaned jobs", error=str(error))
+            except Exception:
+                # It would end the job that this process runs beside, and the next look may do.
+                log.exception("looking for orphaned jobs broke")
             mind_cancelling()
             await asyncio.sleep(self.silence / 3)
 

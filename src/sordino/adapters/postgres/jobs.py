@@ -110,9 +110,10 @@ UPDATE jobs
    SET progress = %(percent)s
  WHERE job_id = %(job_id)s AND attempt = %(attempt)s AND state = 'Running'
 """
+# An attempt that others held for lost was none: its worker has just spoken.
 _REQUEUE: Final = """
 UPDATE jobs
-   SET state = 'Submitted', started_at = NULL, progress = 0
+   SET state = 'Submitted', started_at = NULL, progress = 0, lost_attempts = array_remove(lost_attempts, attempt)
  WHERE job_id = %(job_id)s AND attempt = %(attempt)s AND state = 'Running' AND state = ANY(%(sources)s)
 """
 _FAULT: Final = """

@@ -7,12 +7,16 @@ from typing import Final, TypeAlias
 from procrastinate.exceptions import ConnectorException
 from psycopg import AsyncConnection, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.rows import DictRow
 
 from sordino.domain.ports import DatabaseUnavailableError
 
 Connection: TypeAlias = AsyncConnection[DictRow]
 """A connection of the pool: its rows are dictionaries by column."""
+
+_LOST: Final = (OperationalError, IdleInTransactionSessionTimeout)
+"""What passes. The second: the server ended the session of a process that was stopped in its turn."""
 
 CONNECT_SECONDS: Final = 5
 """How long a server may take to accept a connection."""
@@ -46,19 +50,19 @@ def lazy(conninfo: str) -> str:
 
 @contextmanager
 def unavailable_when_lost() -> Iterator[None]:
-    """Turn psycopg's ``OperationalError``, also where the task engine wrapped it, into the port's error.
+    """Turn psycopg's ``OperationalError`` and its like, also where the task engine wrapped it, into the port's error.
 
-    It covers a connection lost or refused, none free in time, a server starting or stopping, a deadlock, a full disk:
-    all that may pass.
+    It covers a connection lost or refused, none free in time, a server starting or stopping, a session ended for its
+    silence, a deadlock, a full disk: all that may pass.
 
     Raises:
         DatabaseUnavailableError: the block raised one of these.
     """
     try:
         yield
-    except OperationalError as error:
+    except _LOST as error:
         raise DatabaseUnavailableError(str(error)) from error
     except ConnectorException as error:
-        if isinstance(error.__cause__, OperationalError):
+        if isinstance(error.__cause__, _LOST):
             raise DatabaseUnavailableError(str(error.__cause__)) from error
         raise
