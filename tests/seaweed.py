@@ -37,6 +37,8 @@ _IDENTITIES: Final = {
         for name, actions in ((ACCESS_KEY_ID, ["Admin"]), (READER, ["Read", "List"]))
     ]
 }
+# Whatever kills the tests takes the server along, where there is such a program (util-linux).
+_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 _PORTS: Final = (
     "-master.port",
     "-master.port.grpc",
@@ -119,6 +121,7 @@ def running(weed: Path) -> Iterator[S3Server]:
         with (room / "log").open("wb") as log:
             process = subprocess.Popen(
                 [
+                    *_WITH_US,
                     weed,
                     f"-logdir={room}",
                     "server",

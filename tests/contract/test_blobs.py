@@ -15,6 +15,7 @@ from seaweed import S3Server
 from sordino.adapters.blob_files import BLOCK_BYTES
 from sordino.adapters.blobs import PART_BYTES, ObstoreBlobs
 from sordino.domain.ports import BlobDigest, BlobNotFoundError, BlobStoreError
+from support import free_port
 
 CHUNK = 64 * 1024
 
@@ -108,6 +109,18 @@ async def test_nothing_stays_when_the_stream_fails(tmp_path: Path, parts: int) -
     assert files(tmp_path) == []
     with pytest.raises(BlobNotFoundError):
         await whole(blobs, "a")
+
+
+async def test_tells_a_remote_store_that_is_away(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage of a remote store is told as such, soon."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    away = ObstoreBlobs("s3://bucket")
+    with pytest.raises(BlobStoreError):
+        await away.put("a", stream([b"1"]))
+    with pytest.raises(BlobStoreError):
+        await whole(away, "a")
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3])

@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 
@@ -279,3 +281,41 @@ async def test_tries_a_mount(s3_server: S3Server, location: Location) -> None:
     assert "is another one" in str(await try_mount(_mount(location, mine), "wrong"))
     nowhere = parse_location(location.url, f"http://127.0.0.1:{free_port()}")
     assert "Is the endpoint right?" in str(await try_mount(_mount(nowhere, mine), secret))
+
+
+PUT_AND_READ = """
+import asyncio, json, resource, sys
+from sordino.adapters.mounted import S3Bucket
+from sordino.adapters.s3_client import S3Client
+from sordino.domain.mount import NewObject, parse_location
+
+async def chunks(count):
+    for _ in range(count):
+        yield bytes(64 * 1024)
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+async def main():
+    url, endpoint, key_id, secret = sys.argv[1:]
+    client = S3Client.open(parse_location(url, endpoint), key_id, secret)
+    mounted = S3Bucket(bucket="b-1", client=client)
+    await mounted.put(NewObject(key="warm"), chunks(480))
+    before = peak()
+    stored = await mounted.put(NewObject(key="big"), chunks(2400))
+    async for _ in mounted.read(stored, 0, stored.size):
+        pass
+    print(peak() - before)
+    await client.aclose()
+
+asyncio.run(main())
+"""
+
+
+def test_memory_does_not_grow_with_the_object(s3_server: S3Server, s3_bucket: str) -> None:
+    """Writing and reading 150 MB takes little more memory (KiB on Linux) than writing 30 MB does."""
+    arguments = [f"s3://{s3_bucket}", s3_server.endpoint, s3_server.access_key_id, s3_server.secret]
+    result = subprocess.run(
+        [sys.executable, "-c", PUT_AND_READ, *arguments], check=True, capture_output=True, text=True
+    )
+    assert int(result.stdout) < 40

@@ -56,6 +56,22 @@ def test_blobs_url_of_no_store(url: str) -> None:
     assert "file:///directory" in message
 
 
+@pytest.mark.parametrize("key", ["hunter2", "hunter2" * 7, "a" * 44 + "é", f"{'A' * 43}=,", f"{'A' * 43}=,hunter2"])
+def test_a_key_of_secrets_that_is_none(key: str) -> None:
+    """It is refused with how to make one, and without what was written."""
+    name, message = refusal(secrets_key=key)
+    assert name == "secrets_key"
+    assert "openssl" in message
+    assert "hunter" not in message
+
+
+def test_keys_of_secrets() -> None:
+    """One, or several with the one that encrypts first; none are in the file."""
+    first, second = f"{'A' * 43}=", f"{'B' * 42}A="
+    assert Settings(secrets_key=f"{first},{second}").secrets_keys == (first, second)
+    assert Settings().secrets_keys == ()
+
+
 def test_blobs_in_memory() -> None:
     """API and workers could not share them."""
     assert "another memory" in refusal(blobs_url="memory:///")[1]

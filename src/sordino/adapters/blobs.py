@@ -23,7 +23,7 @@ from sordino.domain.ports import BlobDigest, BlobNotFoundError, BlobStoreError, 
 
 if TYPE_CHECKING:
     from obstore import GetOptions
-    from obstore.store import ClientConfig, ObjectStore
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 PART_BYTES: Final = 8 * 2**20
 """Part of a multipart upload; a smaller blob goes up in one request. 10,000 parts make 80 GB."""
@@ -45,6 +45,13 @@ _CLIENT: Final["ClientConfig"] = {
     "connect_timeout": timedelta(seconds=5),
     # Who names an endpoint without TLS means it; those of the clouds have it.
     "allow_http": True,
+}
+
+_RETRIES: Final["RetryConfig"] = {
+    # obstore's default goes on for three minutes: a client who is told to come back does better, and jobs wait anyway.
+    "max_retries": 4,
+    "retry_timeout": timedelta(seconds=20),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
 }
 
 
@@ -291,7 +298,9 @@ def _open(url: str, directory: Path | None) -> "ObjectStore":
     if directory is not None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return LocalStore(directory)
-    return MemoryStore() if urlsplit(url).scheme == "memory" else from_url(url, client_options=_CLIENT)
+    if urlsplit(url).scheme == "memory":
+        return MemoryStore()
+    return from_url(url, client_options=_CLIENT, retry_config=_RETRIES)
 
 
 def _remove_unfinished(directory: Path, before: float) -> int:

@@ -47,6 +47,7 @@ ABORT_SECONDS: Final = 5.0
 CRC64: Final = "sordino-crc64"
 COS_CRC64: Final = "x-cos-hash-crc64ecma"
 METADATA: Final = "x-amz-meta-"
+COS_METADATA: Final = "x-cos-meta-"
 KEPT_HEADERS: Final = ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires")
 DEFAULT_CLASS: Final = "STANDARD"
 
@@ -228,7 +229,12 @@ class S3Bucket:
         )
 
     def _found(self, key: str, headers: Mapping[str, str]) -> StoredObject:
-        metadata = {name.removeprefix(METADATA): value for name, value in headers.items() if name.startswith(METADATA)}
+        metadata = {
+            name.removeprefix(prefix): value
+            for prefix in (COS_METADATA, METADATA)
+            for name, value in headers.items()
+            if name.startswith(prefix)
+        }
         kept = metadata.pop(CRC64, "")
         return StoredObject(
             bucket=self.bucket,
@@ -241,7 +247,7 @@ class S3Bucket:
             content_type=headers.get("content-type") or "application/octet-stream",
             headers={name: value for name in KEPT_HEADERS if (value := headers.get(name.lower()))},
             metadata=metadata,
-            storage_class=headers.get("x-amz-storage-class") or DEFAULT_CLASS,
+            storage_class=headers.get("x-amz-storage-class") or headers.get("x-cos-storage-class") or DEFAULT_CLASS,
         )
 
     def _new(self, new: NewObject, *, size: int, etag: str, crc: int | None) -> StoredObject:
