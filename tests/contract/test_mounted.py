@@ -1,6 +1,7 @@
 """What a mounted bucket promises, in an S3 server that is not ours."""
 
 import asyncio
+import gc
 import hashlib
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from support import free_port
 
 BUCKET = "music-1250000000"
 CHUNK = 100_000
+MIB = 1 << 20
 
 
 @pytest.fixture(params=["", "/deep/er"])
@@ -103,6 +105,21 @@ async def test_reads_what_was_looked_up(mounted: S3Bucket) -> None:
     await mounted.remove("a")
     with pytest.raises(BlobNotFoundError):
         await whole(mounted, stored)
+
+
+async def test_a_reader_that_goes_away_frees_its_connection(mounted: S3Bucket) -> None:
+    """However many begin to read and do not come to the end, no connection stays taken."""
+    stored = await put(mounted, "big", bytes(MIB))
+    for _ in range(20):
+        async with aclosing(mounted.read(stored, 0, stored.size)) as body:
+            assert await anext(body)
+        reading = mounted.read(stored, 0, stored.size)
+        assert await anext(reading)
+        del reading  # as who forgets to close it
+    while any(not connection.is_idle() for connection in mounted.client.pool.connections):
+        gc.collect()
+        await asyncio.sleep(0.01)
+    assert await whole(mounted, stored) == bytes(MIB)
 
 
 @pytest.mark.parametrize("size", [PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES, 2 * PART_BYTES + 12345])

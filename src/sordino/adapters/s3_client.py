@@ -27,7 +27,9 @@ from sordino.wire.sigv4 import Signer, query_text
 PAUSES: Final = (0.2, 1.0)
 """Seconds before a request is sent for the second and the third time."""
 
-MAX_CONNECTIONS: Final = 64
+MAX_CONNECTIONS: Final = 512
+"""More than the API has clients: one that reads slowly keeps no other waiting."""
+
 _TIMEOUTS: Final = {"connect": 5.0, "read": 30.0, "write": 30.0, "pool": 30.0}
 _NO_PARAMETERS: Final[Mapping[str, str]] = {}
 _OUTAGES: Final = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError)
