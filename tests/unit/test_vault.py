@@ -41,6 +41,7 @@ def test_a_new_key(tmp_path: Path) -> None:
     old, new = new_key(), new_key()
     sealed = FernetVault(data=tmp_path, keys=(old,)).seal(SECRET)
     both = FernetVault(data=tmp_path, keys=(new, old))
+    assert old not in repr(both)
     assert both.open(sealed) == SECRET
     assert FernetVault(data=tmp_path, keys=(new,)).open(both.seal(SECRET)) == SECRET
     with pytest.raises(VaultError, match="does not have"):

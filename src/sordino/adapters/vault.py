@@ -1,7 +1,7 @@
 """Secrets at rest: what the database holds of them is of no use without a key that lies outside of it."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ class FernetVault:
     """
 
     data: Path
-    keys: tuple[str, ...] = ()
+    keys: tuple[str, ...] = field(default=(), repr=False)
 
     def seal(self, secret: str) -> str:
         """Encrypt; the first secret of all makes the file of the key.
