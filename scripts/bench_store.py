@@ -167,7 +167,7 @@ def start(stack: ExitStack, room: Path, names: Iterable[str]) -> list[Store]:
         if lack := stores.missing(name):
             _tell(f"without {name}: {lack}")
             continue
-        store: Store = stack.enter_context(stores.STARTERS[name](room))
+        store = stack.enter_context(stores.STARTERS[name](room))
         Client(PathStyle(**store.options)).create_bucket(store.bucket)
         running.append(store)
     return running
@@ -186,7 +186,7 @@ def table(lines: Iterable[Line], running: Sequence[Store]) -> Table:
 
 
 def _marked(name: str, ratio: float) -> str:
-    return f"{ratio:.2f}{'' if ratio >= AIMS[name] else ' (!)'}"
+    return f"{ratio:.2f}{'' if ratio >= AIMS.get(name, 0) else ' (!)'}"
 
 
 def _tell(text: str) -> None:

@@ -1,4 +1,7 @@
-"""Object stores to measure side by side: Sordino, moto's server, and SeaweedFS's S3, each started on free ports."""
+"""Object stores to measure side by side, each on free ports: Sordino, moto's server, and SeaweedFS's S3.
+
+Sordino twice: as it comes, and with files that it does not wait for (``SORDINO_FSYNC=off``), as the others do it.
+"""
 
 import shutil
 import socket
@@ -6,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +20,7 @@ import psutil
 from server import REGION, START_SECONDS, STOP_SECONDS, ServerError, launch
 
 SORDINO: Final = "sordino"
+UNSYNCED: Final = "unsynced"
 MOTO: Final = "moto"
 SEAWEEDFS: Final = "seaweedfs"
 
@@ -64,15 +69,15 @@ def missing(name: str) -> str | None:
 
 
 @contextmanager
-def sordino(room: Path) -> Iterator[Store]:
+def sordino(room: Path, name: str = SORDINO, **settings: str) -> Iterator[Store]:
     """``sordino serve`` as it comes: embedded PostgreSQL, bytes in a directory, everything synced."""
-    server = launch(room / SORDINO, {"SORDINO_WORKERS": "1", "SORDINO_LOG_FORMAT": "text"})
+    server = launch(room / name, {"SORDINO_WORKERS": "1", **settings})
     try:
         server.wait_until(server.ready, START_SECONDS, "being ready")
         key = server.root_key
         options = _address(server.port) | {"SecretId": key.secret_id, "SecretKey": key.secret_key}
         yield Store(
-            name=SORDINO,
+            name=name,
             options=options,
             serving=server.api[0],
             root=server.process.pid,
@@ -106,7 +111,13 @@ def seaweedfs(room: Path) -> Iterator[Store]:
         yield _anonymous(SEAWEEDFS, process, ports["s3"][0])
 
 
-STARTERS: Final[Mapping[str, Callable[[Path], Any]]] = {SORDINO: sordino, MOTO: moto, SEAWEEDFS: seaweedfs}
+STARTERS: Final[Mapping[str, Callable[[Path], AbstractContextManager[Store]]]] = {
+    SORDINO: sordino,
+    # Neither of the others waits for the disk.
+    UNSYNCED: partial(sordino, name=UNSYNCED, SORDINO_FSYNC="off"),
+    MOTO: moto,
+    SEAWEEDFS: seaweedfs,
+}
 
 
 def _apart() -> Path:
