@@ -29,8 +29,8 @@ from sordino.domain.ports import CallbackFailedError, DatabaseUnavailableError
 from sordino.domain.queue import QueueSettings
 from sordino.errors import ServiceError
 from sordino.jobs.callbacks import MAX_WAITING, JobCallbacks, announce
-from sordino.jobs.notify import CONCURRENCY, PER_ACCOUNT, PER_HOST, Notify
-from sordino.wire.callbacks import render_callback
+from sordino.jobs.notify import CONCURRENCY, MAX_REASON, PER_ACCOUNT, PER_HOST, Notify
+from sordino.wire.callbacks import render_callback, render_deliveries
 
 DAY, SPAN = timedelta(days=1), timedelta(hours=3)
 HERE = JobCallback(url="http://hooks.example/", format=CallbackFormat.JSON)
@@ -193,6 +193,21 @@ async def test_no_reply(world: World) -> None:
         "the server failed; its log tells why",
     ]
     assert logged.delivery.state is DeliveryState.WAITING
+
+
+async def test_a_reason_of_strange_characters(world: World) -> None:
+    """What a receiver says of its failure is noted and shown, however it is written, and the delivery has its time."""
+
+    async def mumble(_: Callback) -> Receipt:
+        raise CallbackFailedError("4000 n\x00o\ud800\x01\n" + "é" * 10_000)
+
+    world.receivers.act = mumble
+    await world.end()
+    assert await world.round() == 1
+    (logged,) = await world.log()
+    assert logged.attempts[0].error == ("4000 n?o???" + "é" * 10_000)[:MAX_REASON]
+    assert logged.delivery.next_at <= NOW + timedelta(seconds=4)
+    assert b"4000 n?o???" in render_deliveries("j1", [logged])
 
 
 async def test_slow_host(world: World) -> None:

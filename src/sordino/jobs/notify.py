@@ -48,6 +48,9 @@ LEAST_PAUSE: Final = 1.0
 LONGEST_WISH: Final = 3600.0
 """Seconds that a receiver can ask for at most with Retry-After."""
 
+MAX_REASON: Final = 500
+"""Characters that are kept of why a try failed."""
+
 
 def pause(attempts: int, wish: float | None = None) -> float:
     """Seconds to wait after a failed try: at random up to a bound that doubles with each, so that tries spread out.
@@ -166,7 +169,7 @@ class Notify:
         try:
             return await self.sender.send(self.render(due.job, due.delivery, self.clock.now()))
         except CallbackFailedError as failure:
-            return str(failure)
+            return _legible(str(failure))
         except Exception:
             # One delivery that breaks the server must not keep its place for ever.
             log.exception("callback broke")
@@ -198,6 +201,11 @@ class Notify:
             return DeliveryState.GIVEN_UP, None
         wish = outcome.retry_after if isinstance(outcome, Receipt) else None
         return DeliveryState.WAITING, min(deadline, now + timedelta(seconds=pause(delivery.attempts, wish)))
+
+
+def _legible(reason: str) -> str:
+    """What can be noted, and shown as XML: a receiver may have chosen the characters."""
+    return "".join(it if it.isprintable() else "?" for it in reason[:MAX_REASON])
 
 
 def _receiver(target: CallbackTarget) -> str:
