@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from hand import Hand
-from rows import BUCKET, DONE, NOW, deliveries_of_others, queue, started
+from rows import BUCKET, DONE, NOW, deliveries_of_others, execute, queue, started
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.domain.callback import (
     CallbackEvent,
@@ -440,6 +440,24 @@ async def test_again_and_again(world: World) -> None:
     while await world.round():
         pass
     assert await world.callbacks.again(BUCKET, "j1")
+
+
+async def test_again_at_once(world: World) -> None:
+    """However many ask at the same time, and whatever was delivered since, no more of them wait."""
+    await world.end(callback=JobCallback())
+    async with world.database.transaction() as tx:
+        await notifying(tx)
+    asked = [world.callbacks.again(BUCKET, "j1") for _ in range(3 * MAX_WAITING)]
+    told = await asyncio.gather(*asked, return_exceptions=True)
+    assert sum(not isinstance(it, BaseException) for it in told) == MAX_WAITING
+    await execute(
+        world.database,
+        "INSERT INTO deliveries (job_id, account, url, host, format, state, created_at, next_at)"
+        " SELECT job_id, account, url, host, format, 'Delivered', created_at, next_at"
+        " FROM deliveries CROSS JOIN generate_series(1, 5)",
+    )
+    with pytest.raises(ServiceError, match=f"{MAX_WAITING} callbacks of the job j1 wait"):
+        await world.callbacks.again(BUCKET, "j1")
 
 
 @pytest.mark.parametrize("call", ["log", "again"])

@@ -509,6 +509,10 @@ class Deliveries(Protocol):
         """Have the end of a job told, from ``at`` on; a URL is http or https and has a host."""
         ...
 
+    async def waiting(self, job_id: str) -> int:
+        """How many deliveries of a job wait; who else asks waits until this transaction ends."""
+        ...
+
     async def take(
         self, at: datetime, *, until: datetime, limit: int, per_host: int, per_account: int, held: Mapping[str, int]
     ) -> Sequence[DueDelivery]:

@@ -8,7 +8,7 @@ from typing import Final
 from sordino import errors
 from sordino.domain.callback import CallbackType, JobCallback, MqTarget, NotifyConfig, resolve
 from sordino.domain.callback_url import Allowed, CallbackUrlError, parse_callback_url
-from sordino.domain.delivery import DeliveryState, LoggedDelivery
+from sordino.domain.delivery import LoggedDelivery
 from sordino.domain.job import Job, JobState
 from sordino.domain.ports import Clock, Database, Transaction
 
@@ -119,7 +119,7 @@ class JobCallbacks:
                 raise errors.INVALID_ARGUMENT(
                     f"The job {job_id} is {job.state}; its callback can be sent again once it is Success or Failed."
                 )
-            _check_few_wait(job_id, await tx.deliveries.of_job(job_id))
+            _check_few_wait(job_id, await tx.deliveries.waiting(job_id))
             if not await announce(tx, job, self.clock.now()):
                 raise errors.INVALID_ARGUMENT(
                     f"The job {job_id} has no callback: give its queue a NotifyConfig, or the next job a CallBack."
@@ -129,9 +129,8 @@ class JobCallbacks:
         return deliveries
 
 
-def _check_few_wait(job_id: str, latest: Sequence[LoggedDelivery]) -> None:
+def _check_few_wait(job_id: str, waiting: int) -> None:
     """Each call makes a row and a day of tries: nobody may pile them up on a receiver that does not answer."""
-    waiting = sum(it.delivery.state is DeliveryState.WAITING for it in latest)
     if waiting >= MAX_WAITING:
         raise errors.INVALID_ARGUMENT(
             f"{waiting} callbacks of the job {job_id} wait for their next try already; await or mend the receiver."

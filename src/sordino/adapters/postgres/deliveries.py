@@ -30,6 +30,9 @@ SELECT job_id, appid, %(url)s, %(mq)s, %(host)s, %(format)s, %(at)s, %(at)s
   FROM jobs JOIN buckets ON buckets.name = jobs.bucket
  WHERE job_id = %(job_id)s
 """
+# A statement of its own: the next one sees what was added by whoever held the job.
+_HOLD: Final = "SELECT FROM jobs WHERE job_id = %(job_id)s FOR NO KEY UPDATE"
+_WAITING: Final = "SELECT count(*) AS waiting FROM deliveries WHERE job_id = %(job_id)s AND state = 'Waiting'"
 # `accounts` and `hosts` hop along an index from one to the next, round the ring, whatever lies between; first tries and
 # repeated ones have rings of their own, since many hosts may wait for a second try, and few for the first. What is due
 # for longest in an account goes first, unless it is too much for its hosts: then whoever comes next in the ring. So a
@@ -178,6 +181,12 @@ class PostgresDeliveries:
         where = {"url": target.url, "mq": dump_mq(target.mq), "host": target.host}
         values = {"job_id": job_id, **where, "format": target.format.value, "at": at}
         await self.connection.execute(_ADD, values)
+
+    async def waiting(self, job_id: str) -> int:
+        """How many deliveries of a job wait; who else asks waits until this transaction ends."""
+        await self.connection.execute(_HOLD, {"job_id": job_id})
+        row = await (await self.connection.execute(_WAITING, {"job_id": job_id})).fetchone()
+        return row["waiting"] if row else 0
 
     async def take(
         self, at: datetime, *, until: datetime, limit: int, per_host: int, per_account: int, held: Mapping[str, int]
