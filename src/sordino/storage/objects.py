@@ -100,6 +100,7 @@ class ObjectStore:
         try:
             await self._put_row(stored, overwrite=upload.overwrite)
         except BlobExpiredError as error:
+            await self.discard(stored)
             raise errors.REQUEST_TIMEOUT() from error
         except ServiceError:
             # Not left to the sweep, see ``write_blob``.
@@ -122,7 +123,7 @@ class ObjectStore:
         """
         _check_key(upload.key)
         until = self.clock.now() + UPLOAD_TIME
-        blob_id, digest = await write_blob(self.database, self.blobs, chunks, until=until, md5=upload.md5)
+        blob_id, digest = await write_blob(self.database, self.blobs, self.clock, chunks, until=until, md5=upload.md5)
         return self._row(upload, blob_id, digest)
 
     async def discard(self, stored: StoredObject) -> None:
@@ -232,9 +233,13 @@ class ObjectStore:
                 except ServiceError as refusal:
                     failed[key] = refusal
 
-        async with asyncio.TaskGroup() as group:
-            for key in keys:
-                group.create_task(remove(key))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for key in keys:
+                    group.create_task(remove(key))
+        except ExceptionGroup as outages:
+            # One is as good as all: the others were stopped, or broke for the same reason.
+            raise outages.exceptions[0] from outages
         return failed
 
     async def list(self, bucket: Bucket, *, prefix: str, delimiter: str, marker: str, limit: int) -> Listing:

@@ -101,7 +101,7 @@ class UploadStore:
         """
         await self.find(bucket, key, upload_id)
         blob_id, digest = await write_blob(
-            self.database, self.blobs, chunks, until=self.clock.now() + UPLOAD_TIME, md5=md5
+            self.database, self.blobs, self.clock, chunks, until=self.clock.now() + UPLOAD_TIME, md5=md5
         )
         part = Part(
             number=number,
@@ -125,6 +125,7 @@ class UploadStore:
                 _in_place(await tx.uploads.held(upload_id), bucket, key)
                 await tx.uploads.put_part(upload_id, part)
         except BlobExpiredError as error:
+            await self.blobs.remove(part.blob_id)
             raise errors.REQUEST_TIMEOUT() from error
         except ServiceError:
             # Not left to the sweep, see ``write_blob``.
