@@ -77,6 +77,20 @@ async def test_what_killed_writers_left(tmp_path: Path) -> None:
     assert await ObstoreBlobs("memory:///").remove_unfinished(datetime.now(UTC) + LATER) == 0
 
 
+async def test_a_copy_of_a_file_that_has_all_the_names_it_may_have(tmp_path: Path) -> None:
+    """It has bytes of its own, however often a blob was copied, and however few names a file may have at all."""
+    blobs, most = ObstoreBlobs(tmp_path.as_uri()), os.pathconf(tmp_path, "PC_LINK_MAX")
+    if most > 100_000:
+        pytest.skip(f"a file may have {most} names here")
+    await blobs.put("1ab", stream(b"hello"))
+    (file,) = files(tmp_path)
+    for number in range(most - 1):
+        (tmp_path / f"{number}").hardlink_to(file)
+    await blobs.copy("1ab", "2ab")
+    assert b"".join([bytes(chunk) async for chunk in blobs.get("2ab")]) == b"hello"
+    assert (file.with_name("2ab").stat().st_nlink, file.stat().st_nlink) == (1, most)
+
+
 async def test_a_copy_under_way_is_not_old(tmp_path: Path) -> None:
     """The unfinished file of a copy counts from when it was made, however old what it copies is."""
     blobs = ObstoreBlobs(tmp_path.as_uri())

@@ -35,6 +35,9 @@ READ_BYTES: Final = 256 * 2**10
 """Least size of the chunks a blob is read in, but for the last."""
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_LINK: Final = frozenset({errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV})
+"""A file has as many names as it may have (ext4: 65,000), or those of its file system have but one."""
+
 _OS_ERROR: Final = re.compile(r"\(os error (?P<number>[0-9]+)\)")
 """How obstore tells an error of the operating system."""
 
@@ -152,6 +155,8 @@ class ObstoreBlobs:
     async def copy(self, blob_id: str, new_id: str) -> None:
         """Write a new blob of the same bytes; in a local store it takes no room of its own, in a remote one no traffic.
 
+        A local store that cannot give the file another name has its bytes copied.
+
         Raises:
             BlobNotFoundError: there is no such blob.
             BlobStoreError: the store failed.
@@ -161,6 +166,11 @@ class ObstoreBlobs:
                 await obstore.copy_async(self._store, _path(blob_id), _path(new_id))
             except FileNotFoundError as error:
                 raise BlobNotFoundError(blob_id) from error
+            except BaseError as error:
+                if self._directory is None or _os_error(error) not in _NO_LINK:
+                    raise
+                await self._put_file(new_id, self.get(blob_id))
+                return
             await self._settle(new_id)
 
     async def remove(self, blob_id: str) -> None:
@@ -248,10 +258,15 @@ def _store_errors(stream: _Watched | None = None) -> Iterator[None]:
 
 
 def _is_no_room(error: Exception) -> bool:
+    return _os_error(error) in _NO_ROOM
+
+
+def _os_error(error: Exception) -> int | None:
+    """The number of the operating system's error that it is, or that obstore tells of."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (told := _OS_ERROR.search(str(error))):
         number = int(told["number"])
-    return number in _NO_ROOM
+    return number
 
 
 async def _read_part(chunks: AsyncIterator[bytes]) -> bytes:
