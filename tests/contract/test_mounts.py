@@ -310,3 +310,19 @@ async def test_a_job_waits_for_the_store(world: World) -> None:
     ended = await world.job(job)
     assert (ended.state, ended.code) == (JobState.FAILED, "AccessDenied")
     assert "operator" in ended.message
+
+
+async def test_what_is_mounted_anew_leaves_no_connection(world: World) -> None:
+    """The client of a mount that is no more is closed, when the requests that it had have ended."""
+    await world.mount()
+    bucket = await world.bucket()
+    await world.objects.put(Upload(bucket=bucket, key="a"), stream(bytes(1 << 22)))
+    client = (await world.mounts.open(bucket)).client
+    reading = world.objects.read(bucket, await world.objects.head(bucket, "a"), 0, 1 << 22)
+    await anext(reading)
+    await world.mount()  # its secret is sealed anew
+    assert (await world.mounts.open(bucket)).client is not client
+    assert client.pool.connections
+    assert sum([len(chunk) async for chunk in reading]) > 0
+    await world.mounts.open(bucket)
+    assert not client.pool.connections

@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 
 from sordino.adapters import s3_client
-from sordino.adapters.mounted import S3Bucket, try_mount
+from sordino.adapters.mounted import PART_BYTES, S3Bucket, try_mount
 from sordino.adapters.s3_client import S3Client
+from sordino.domain.bucket import Bucket
 from sordino.domain.mount import Mount, NewObject, parse_location
 from sordino.domain.ports import BlobStoreError
 from sordino.errors import ServiceError
+from sordino.storage.objects import ObjectStore
 
 URL = "cos://music-1250000000"
 HEAD = {"ETag": '"abc"', "Last-Modified": "Mon, 12 Oct 2009 17:50:30 GMT", "Content-Type": "audio/wav"}
@@ -34,6 +38,8 @@ class Store:
         """Answer one request a connection."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.requests.append(head)
+        length = [line for line in head.lower().splitlines() if line.startswith("content-length:")]
+        await reader.readexactly(int(length[0].partition(":")[2]) if length else 0)
         writer.write(self._replies.pop(0) if len(self._replies) > 1 else self._replies[0])
         await writer.drain()
         writer.close()
@@ -210,3 +216,34 @@ async def test_requests_are_signed() -> None:
     assert "authorization: AWS4-HMAC-SHA256 Credential=AKID/" in store.requests[0]
     assert "/ap-beijing/s3/aws4_request" in store.requests[0]
     assert "secret" not in store.requests[0]
+
+
+async def test_an_upload_whose_completion_was_not_heard_of() -> None:
+    """Asked again, the store knows no such upload: that is an outage, which is mended by trying again, and no 404."""
+    begun = reply(200, body=b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+    part = reply(200, {"ETag": '"p"'})
+    store = Store(begun, part, part, b"", error(404, "NoSuchUpload"))
+    async with mounted_on(store) as mounted:
+        with pytest.raises(BlobStoreError):
+            await mounted.put(NewObject(key="a"), chunks(bytes(PART_BYTES + 1)))
+    assert [target.partition(" ")[0] for target in store.targets] == ["POST", "PUT", "PUT", "POST", "POST", "DELETE"]
+
+
+@dataclass
+class OneMount:
+    """A mount that is open."""
+
+    mounted: S3Bucket
+
+    async def open(self, bucket: Bucket) -> S3Bucket:
+        """The bucket."""
+        return self.mounted
+
+
+async def test_deleting_many_while_the_store_is_away() -> None:
+    """It is told as any outage is, whatever number of deletions met it."""
+    bucket = Bucket(name="music-1", region="r", appid="1", created_at=datetime.now(UTC), mounted=True)
+    async with mounted_on(Store(error(503, "SlowDown"))) as mounted:
+        objects = ObjectStore(database=None, blobs=None, clock=None, mounts=OneMount(mounted))
+        with pytest.raises(BlobStoreError):
+            await objects.remove_many(bucket, ["a", "b", "c"])

@@ -136,6 +136,13 @@ class S3Bucket:
             await upload.send(first, parts)
             _check_md5(new, parts)
             return await upload.complete()
+        except RefusedError as error:
+            await upload.abort()
+            if error.error.code == "NoSuchUpload":
+                # It was complete before, and only the reply was lost, or the store forgot it. Both are mended by doing
+                # it all again, which a client, and a job, does after an outage.
+                raise BlobStoreError("the mounted store does not know the upload any more") from error
+            raise
         except BaseException:
             await upload.abort()
             raise
@@ -374,17 +381,32 @@ class OpenMounts:
         """
         async with self.database.reading() as tx:
             mount = await tx.mounts.get(bucket.name)
+        known = self._open.get(bucket.name)
+        if known is not None and known[0] != mount:
+            # Its requests that are under way may end.
+            self._retired.append(self._open.pop(bucket.name)[1].client)
+            known = None
+        await self._close_retired()
         if mount is None:
             raise errors.NO_SUCH_BUCKET()
-        known = self._open.get(bucket.name)
-        if known is not None and known[0] == mount:
-            return known[1]
         if known is not None:
-            # Its requests that are under way may end.
-            self._retired.append(known[1].client)
+            return known[1]
+        return self._opened(mount)
+
+    def _opened(self, mount: Mount) -> S3Bucket:
+        # Another call may have opened it meanwhile.
+        if mount.bucket in self._open:
+            return self._open[mount.bucket][1]
         made = self._make(mount)
-        self._open[bucket.name] = (mount, made)
+        self._open[mount.bucket] = (mount, made)
         return made
+
+    async def _close_retired(self) -> None:
+        """Close the clients of mounts that are no more, once their requests have ended."""
+        idle = [client for client in self._retired if client.idle]
+        self._retired = [client for client in self._retired if client not in idle]
+        for client in idle:
+            await client.aclose()
 
     def _make(self, mount: Mount) -> S3Bucket:
         try:

@@ -153,6 +153,11 @@ class S3Client:
         length = {"content-length": str(len(body))} if method in ("PUT", "POST") else {}
         return {**sent, **added, **length}
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        return all(connection.is_idle() or connection.is_closed() for connection in self.pool.connections)
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self.pool.aclose()
