@@ -36,6 +36,13 @@ def test_the_key_stays(tmp_path: Path) -> None:
     assert vault.open(first) == SECRET
 
 
+def test_a_draft_that_a_killed_process_left(tmp_path: Path) -> None:
+    """It keeps nobody from making a key, also not a process of the same number in another container."""
+    (tmp_path / f"secrets.{os.getpid()}.draft").write_text("")
+    vault = FernetVault(data=tmp_path)
+    assert vault.open(vault.seal(SECRET)) == SECRET
+
+
 def test_a_new_key(tmp_path: Path) -> None:
     """In front of the old one it seals, and the old one still opens; alone it does not."""
     old, new = new_key(), new_key()

@@ -1,6 +1,7 @@
 """Secrets at rest: what the database holds of them is of no use without a key that lies outside of it."""
 
 import os
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -82,7 +83,8 @@ def parse_key(text: str) -> Fernet:
 
 def _make(path: Path) -> None:
     """Write a new key, for the owner of its directory alone; when another process has just done so, that one stays."""
-    draft = path.with_suffix(f".{os.getpid()}.draft")
+    # Not named by the process: those of containers all have the same number, and one that was killed leaves its draft.
+    draft = path.with_suffix(f".{secrets.token_hex(8)}.draft")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
