@@ -485,12 +485,6 @@ def _common_prefix(key: str, prefix: str, delimiter: str) -> str | None:
     return None if found < 0 else key[: found + len(delimiter)]
 
 
-def _next_marker(page: S3Listing) -> str:
-    """Where a page ends. Stores that do not say it where nothing folds end it with its last object."""
-    ends = [*(entry.key for entry in page.entries[-1:]), *page.prefixes[-1:]]
-    return page.next_marker or max(ends, default="")
-
-
 def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and int(text) < 2**64 else None
 

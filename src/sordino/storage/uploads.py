@@ -96,8 +96,8 @@ class UploadStore:
             md5: in hex, what they must be; None: anything.
 
         Raises:
-            ServiceError: NoSuchUpload, before the first byte is asked for or at the end; BadDigest; RequestTimeOut when
-                they took longer than ``UPLOAD_TIME``.
+            ServiceError: NoSuchUpload, before the first byte is asked for or at the end; BadDigest; QuotaExceeded;
+                RequestTimeOut when they took longer than ``UPLOAD_TIME``.
         """
         await self.find(bucket, key, upload_id)
         blob_id, digest = await write_blob(
@@ -118,7 +118,7 @@ class UploadStore:
         """Add a part whose blob was noted and written; where it is refused, its bytes are removed.
 
         Raises:
-            ServiceError: NoSuchUpload, RequestTimeOut.
+            ServiceError: NoSuchUpload, QuotaExceeded, RequestTimeOut.
         """
         try:
             async with self.database.transaction() as tx:
@@ -158,7 +158,7 @@ class UploadStore:
 
         Raises:
             ServiceError: NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall, EntityTooLarge,
-                FileAlreadyExists.
+                FileAlreadyExists, QuotaExceeded; of a mounted bucket what its store refuses.
         """
         _check_order(named)
         if bucket.mounted:
