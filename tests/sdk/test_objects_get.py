@@ -13,7 +13,7 @@ import pytest
 from qcloud_cos import CosS3Client, CosServiceError
 
 from raw_http import refusal, send
-from server import Server
+from server import REGION, Server
 
 ETAG = '"5d41402abc4b2a76b9719d911017c592"'
 OF_ITS_OWN = {"Date", "x-cos-request-id"}
@@ -184,6 +184,25 @@ def test_signed_headers(service: Server, client: CosS3Client, bucket: str) -> No
     for status in (200, 409):
         sent = fetch(service, "PUT", url, b"hello", Content_Type="audio/wav", x_cos_forbid_overwrite="true")
         assert sent[0] == status
+
+
+def test_signed_urls_make_no_other_call(service: Server, client: CosS3Client, bucket: str) -> None:
+    """Who holds a URL for an upload can neither copy with it nor open what is there, unless that was signed."""
+    client.put_object(Bucket=bucket, Key="secret", Body=b"secret")
+    copied = {"x-cos-copy-source": f"{bucket}.cos.{REGION}.myqcloud.com/secret"}
+    url = client.get_presigned_url(bucket, "drop", "PUT")
+    status, _, body = fetch(service, "PUT", url, x_cos_acl="public-read", x_cos_copy_source=copied["x-cos-copy-source"])
+    assert (status, refusal(body)["Code"]) == (403, "AccessDenied")
+    url = client.get_presigned_url(bucket, "secret", "PUT")
+    status, _, body = fetch(service, "PUT", f"{url}&acl", x_cos_acl="public-read")
+    assert (status, refusal(body)["Code"]) == (403, "AccessDenied")
+    assert not client.object_exists(Bucket=bucket, Key="drop")
+    assert client.get_object_acl(Bucket=bucket, Key="secret")["CannedACL"] == "default"
+    url = client.get_presigned_url(bucket, "drop", "PUT", Headers=copied)
+    assert fetch(service, "PUT", url, x_cos_copy_source=copied["x-cos-copy-source"])[0] == 200
+    assert client.get_object(Bucket=bucket, Key="drop")["Body"].get_raw_stream().read() == b"secret"
+    url = client.get_presigned_url(bucket, "drop", "PUT", Params={"acl": ""})
+    assert fetch(service, "PUT", url, x_cos_acl="public-read")[0] == 200
 
 
 def test_signed_urls_are_for_one_thing(service: Server, client: CosS3Client, bucket: str) -> None:

@@ -16,6 +16,7 @@ from sordino.domain.identity import AccessKey
 from sordino.domain.ports import Database
 from sordino.errors import ErrorKind, ServiceError
 from sordino.wire.address import Address, Service
+from sordino.wire.copy_source import HEADER as COPY_SOURCE
 from sordino.wire.query import Query
 from sordino.wire.signature import Authorization, Reason, SignatureError, SignedRequest, parse, verify
 
@@ -44,6 +45,10 @@ UNKNOWN_KEY: Mapping[Service, ErrorKind] = MappingProxyType(
 )
 
 
+ACL = "acl"
+"""The query name of the calls of access control lists."""
+
+
 @dataclass(frozen=True, slots=True)
 class SignedIn:
     """Who signed a request, if anybody did, and the bucket it names, if there is one of that name."""
@@ -58,7 +63,8 @@ async def sign_in(
     """The key that signed the request, None if none did; the bucket is looked up beside it.
 
     Raises:
-        ServiceError: the key is unknown, or the signature malformed, out of its time or wrong, whatever is open to all.
+        ServiceError: the key is unknown, or the signature malformed, out of its time or wrong, whatever is open to all;
+            or it is that of a URL, and the request does more than was signed.
     """
     try:
         authorization = parse(request.headers.raw, query)
@@ -70,7 +76,25 @@ async def sign_in(
         kind = REFUSALS[address.service][refusal.reason]
         exact = kind is errors.REQUEST_HAS_EXPIRED
         raise kind(None if exact else refusal.message) from None
+    if authorization.in_query:
+        _refuse_more(authorization, request, query)
     return SignedIn(key, bucket)
+
+
+def _refuse_more(authorization: Authorization, request: Request, query: Query) -> None:
+    """Refuse what would make another call of a signed URL than the one it was made for.
+
+    Such URLs are handed to strangers, and SDKs sign no header that they are not told of: with one to upload under a
+    single key its holder could copy whatever the signer may read, or open the object that is there.
+
+    Raises:
+        ServiceError: AccessDenied.
+    """
+    headers, params = ({name.lower() for name in it} for it in (authorization.header_list, authorization.param_list))
+    if request.headers.get(COPY_SOURCE) and COPY_SOURCE not in headers:
+        raise errors.ACCESS_DENIED(f"The URL is not signed for a copy: sign it with the header {COPY_SOURCE}.")
+    if ACL in query and ACL not in params:
+        raise errors.ACCESS_DENIED(f"The URL is not signed for a list of access: sign it with the parameter {ACL}.")
 
 
 def unsigned(service: Service) -> ServiceError:
