@@ -199,6 +199,38 @@ async def test_jobs_that_wait_for_another_try(database: PostgresDatabase) -> Non
     assert await releaser(database, max_concurrent=3)() == 1
 
 
+async def test_jobs_that_are_due_for_another_try(database: PostgresDatabase) -> None:
+    """They queue up again, each once: however many an outage has left, another account does not wait for all."""
+    await add_slots(database, 1)
+    await add_other_account(database)
+    await add_jobs(database, *"abcdef")
+    for _ in range(3):
+        assert await releaser(database)() == 2
+        await execute(database, "UPDATE procrastinate_jobs SET scheduled_at = now() + interval '1 hour'")
+    await add_jobs(database, "late", bucket=OTHER_BUCKET, queue_id="other", created_at=LATER + timedelta(days=1))
+    await execute(database, "UPDATE procrastinate_jobs SET scheduled_at = now()")
+    assert await releaser(database)() == 2
+    assert await tasks(database) == ["a", "late"]
+    await end(database, "late")
+    await end(database, "a")
+    assert await releaser(database)() == 2
+    assert await tasks(database) == ["b", "c"]
+
+
+async def test_what_is_due_waits_while_its_queue_is_paused(database: PostgresDatabase) -> None:
+    """A pause counts for jobs that wait for another try, too: their tasks are stale, and taken by nobody."""
+    await add_slots(database, 1)
+    await add_jobs(database, "a")
+    assert await releaser(database)() == 1
+    await execute(database, "UPDATE procrastinate_jobs SET scheduled_at = now()")
+    paused = QueueSettings(name="queue-speech", state=QueueState.PAUSED)
+    await queues(database).update(BUCKET, QUEUE_ID, paused)
+    assert await releaser(database)() == 0
+    assert (await found(database, "a")).state is JobState.PAUSE
+    await queues(database).update(BUCKET, QUEUE_ID, replace(paused, state=QueueState.ACTIVE))
+    assert await releaser(database)() == 1
+
+
 async def test_a_backlog_delays_nobody_else(database: PostgresDatabase) -> None:
     """An account with one job does not wait for the thousand of another."""
     await add_slots(database, 1)

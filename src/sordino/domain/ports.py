@@ -692,6 +692,8 @@ class Releases(Protocol):
     async def turn(self, silence: float, most: int, max_concurrent: int) -> tuple[EngineLoad, Sequence[Candidate]]:
         """Wait until no other transaction has its turn, and keep it until this one ends.
 
+        Jobs that are due for their next try are taken back from the engine first, and wait like all others.
+
         Returns:
             How busy the engine is then, as ``load`` tells it, and the queues that can give some of ``most`` jobs;
             ``max_concurrent`` holds for those without a limit.

@@ -40,11 +40,13 @@ class EngineLoad:
         slots: jobs that living workers can run at a time.
         jobs: jobs it has, without those that wait for their next try: a store that is away must not hold up the others.
         waiting: whether any queue has jobs for it.
+        due: whether jobs are due for their next try: they queue up again, else they would go before all others.
     """
 
     slots: int
     jobs: int
     waiting: bool
+    due: bool = False
 
     @property
     def room(self) -> int:

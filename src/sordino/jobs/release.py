@@ -62,10 +62,10 @@ class Releaser:
         async with self.database.reading() as tx:
             look = await tx.releases.load(self.silence)
         # Whoever makes room later asks for a pass of its own, so a look is enough when there is none.
-        return await self._turn(depth(look.slots)) if look.room else 0
+        return await self._turn(depth(look.slots)) if look.room or look.due else 0
 
     async def _turn(self, most: int) -> int:
-        """Hand over up to ``most`` jobs, if there still is room; how many."""
+        """Let jobs that are due queue up again, and hand over up to ``most``, if there still is room; how many."""
         async with self.database.transaction() as tx:
             load, candidates = await tx.releases.turn(self.silence, most, self.max_concurrent)
             given = shares(min(load.room, most), candidates)

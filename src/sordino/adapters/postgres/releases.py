@@ -12,7 +12,7 @@ from sordino.domain.ports import ReleasedJob
 from sordino.domain.release import WHOLE, Candidate, EngineLoad
 
 # The words of the conditions are those of the indexes jobs_waiting and jobs_released. Which jobs wait for their next
-# try the engine knows: their tasks are due later. NOT IN, as it is hashed: the tasks are read once. Here and below an
+# try the engine knows: their tasks have a time. NOT IN, as it is hashed: the tasks are read once. Here and below an
 # order that nobody needs keeps the planner to the index: it would look for a waiting job among all that have ended.
 # EXISTS would drop the order.
 _LOAD: Final = """
@@ -24,18 +24,39 @@ SELECT (SELECT count(*)
          WHERE released AND state IN ('Submitted', 'Running')
            AND job_id NOT IN (SELECT coalesce(args ->> 'job_id', '')
                                 FROM procrastinate_jobs
-                               WHERE task_name = 'run_job' AND status = 'todo' AND scheduled_at > now())) AS jobs,
+                               WHERE task_name = 'run_job' AND status = 'todo' AND scheduled_at IS NOT NULL)) AS jobs,
        coalesce((SELECT true
                    FROM jobs
                   WHERE state = 'Submitted' AND NOT released
                   ORDER BY queue_id
-                  LIMIT 1), false) AS waiting
+                  LIMIT 1), false) AS waiting,
+       EXISTS (SELECT
+                 FROM procrastinate_jobs
+                WHERE task_name = 'run_job' AND status = 'todo' AND scheduled_at <= now()) AS due
 """
 # A process that is stopped in its turn would keep all others waiting: the server ends its session. Nobody waits for the
 # disk either: a hand-over that is lost with the server is made again, and a job that has begun took it to the disk.
 _TAKE_TURN: Final = """
 SELECT set_config('idle_in_transaction_session_timeout', '5s', true), set_config('synchronous_commit', 'off', true),
        pg_advisory_xact_lock(hashtextextended('sordino releases of ' || current_schema(), 0))
+"""
+# Only jobs that would run: a task may be stale, and goes when it does. What others hold is passed over, so that a pass
+# waits for nobody. The array keeps the planner to the jobs' key, whatever it believes of the tasks.
+_TAKE_BACK: Final = """
+WITH due AS MATERIALIZED (
+    SELECT task.id, jobs.job_id
+      FROM procrastinate_jobs AS task
+      JOIN jobs ON jobs.job_id = task.args ->> 'job_id' AND jobs.release = (task.args ->> 'release')::integer
+     WHERE task.task_name = 'run_job' AND task.status = 'todo' AND task.scheduled_at <= now()
+       AND jobs.job_id = ANY (ARRAY (
+             SELECT args ->> 'job_id'
+               FROM procrastinate_jobs
+              WHERE task_name = 'run_job' AND status = 'todo' AND scheduled_at <= now()))
+       AND jobs.released AND jobs.state = 'Submitted'
+       FOR UPDATE SKIP LOCKED),
+back AS (
+    UPDATE jobs SET released = false WHERE job_id = ANY (ARRAY (SELECT job_id FROM due)))
+DELETE FROM procrastinate_jobs WHERE id = ANY (ARRAY (SELECT id FROM due))
 """
 # `heads` hops over the index from the head of one queue to that of the next, whatever lies between. As many
 # accounts as jobs, and as many queues of each, are enough: whatever comes after so many others is not reached. They
@@ -130,6 +151,8 @@ class PostgresReleases:
     async def turn(self, silence: float, most: int, max_concurrent: int) -> tuple[EngineLoad, Sequence[Candidate]]:
         """Wait until no other transaction has its turn, and keep it until this one ends.
 
+        Jobs that are due for their next try are taken back from the engine first, and wait like all others.
+
         Returns:
             How busy the engine is then, as ``load`` tells it, and the queues that can give some of ``most`` jobs;
             ``max_concurrent`` holds for those without a limit.
@@ -137,6 +160,7 @@ class PostgresReleases:
         # One round trip. Each statement still sees what is committed when the one before it has ended.
         async with self.connection.pipeline():
             await self.connection.execute(_TAKE_TURN)
+            await self.connection.execute(_TAKE_BACK)
             load = await self.connection.execute(_LOAD, {"silence": silence})
             parameters = {"most": most, "max_concurrent": max_concurrent, "whole": WHOLE}
             found = await self.connection.execute(_CANDIDATES, parameters)
