@@ -181,7 +181,11 @@ async def open_mounts(settings: Settings) -> AsyncIterator[MountStore]:
             clock=clock,
             vault=_vault(settings),
             buckets=BucketStore(
-                database=database, clock=clock, new_queue_id=new_queue_id, bind_on_create=settings.bind_on_create
+                database=database,
+                clock=clock,
+                new_queue_id=new_queue_id,
+                bind_on_create=settings.bind_on_create,
+                max_buckets=settings.max_buckets,
             ),
             region=settings.region,
             try_mount=try_mount,
@@ -288,6 +292,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
                     clock=clock,
                     new_queue_id=new_queue_id,
                     bind_on_create=settings.bind_on_create,
+                    max_buckets=settings.max_buckets,
                 ),
                 objects=objects,
                 copies=Copies(database=base.database, blobs=base.blobs, clock=clock, objects=objects),

@@ -35,7 +35,13 @@ def bindings(database: PostgresDatabase) -> Bindings:
 
 def store(database: PostgresDatabase, *, bind_on_create: bool) -> BucketStore:
     """Makes buckets, with services or without."""
-    return BucketStore(database=database, clock=SystemClock(), new_queue_id=new_queue_id, bind_on_create=bind_on_create)
+    return BucketStore(
+        database=database,
+        clock=SystemClock(),
+        new_queue_id=new_queue_id,
+        bind_on_create=bind_on_create,
+        max_buckets=100,
+    )
 
 
 async def refusal(call: Coroutine[Any, Any, object]) -> tuple[int, str]:

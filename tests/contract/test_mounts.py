@@ -132,7 +132,9 @@ async def world(
     database, vault = empty_database, FernetVault(data=tmp_path)
     async with database.transaction() as tx:
         await tx.identities.add_root(ROOT)
-    buckets = BucketStore(database=database, clock=CLOCK, new_queue_id=new_queue_id, bind_on_create=True)
+    buckets = BucketStore(
+        database=database, clock=CLOCK, new_queue_id=new_queue_id, bind_on_create=True, max_buckets=100
+    )
     async with aclosing(OpenMounts(database=database, vault=vault)) as mounts:
         blobs = ObstoreBlobs((tmp_path / "blobs").as_uri())
         yield World(

@@ -72,7 +72,9 @@ async def place(
     database, clock, vault = empty_database, SystemClock(), FernetVault(data=tmp_path)
     async with database.transaction() as tx:
         await tx.identities.add_root(ROOT)
-    buckets = BucketStore(database=database, clock=clock, new_queue_id=new_queue_id, bind_on_create=True)
+    buckets = BucketStore(
+        database=database, clock=clock, new_queue_id=new_queue_id, bind_on_create=True, max_buckets=100
+    )
     blobs = ObstoreBlobs((tmp_path / "blobs").as_uri())
     if request.param == "s3":
         blobs = _s3_blobs(request, monkeypatch)

@@ -129,7 +129,9 @@ async def world(empty_database: PostgresDatabase) -> World:
     clock, blobs, media = SystemClock(), ObstoreBlobs("memory:///"), StandInMedia()
     async with empty_database.transaction() as tx:
         await tx.identities.add_root(AccessKey(secret_id="AKID", secret_key="key", account=ACCOUNT))
-    buckets = BucketStore(database=empty_database, clock=clock, new_queue_id=new_queue_id, bind_on_create=True)
+    buckets = BucketStore(
+        database=empty_database, clock=clock, new_queue_id=new_queue_id, bind_on_create=True, max_buckets=100
+    )
     objects = ObjectStore(database=empty_database, blobs=blobs, clock=clock)
     pipeline = Pipeline(
         database=empty_database,

@@ -79,6 +79,10 @@ class Buckets(Protocol):
         """The buckets of an account, by name."""
         ...
 
+    async def count(self, appid: str) -> int:
+        """How many buckets the account has; no other transaction counts them until this one ends."""
+        ...
+
     async def every(self) -> Sequence[Bucket]:
         """The buckets of all accounts, by name."""
         ...

@@ -14,19 +14,25 @@ from sordino.storage.bindings import add_default_queue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketStore:
-    """The bucket use cases over a database; ``bind_on_create``: every service is open on a new bucket."""
+    """The bucket use cases over a database.
+
+    Attributes:
+        bind_on_create: whether every service is open on a new bucket.
+        max_buckets: how many an account may have.
+    """
 
     database: Database
     clock: Clock
     new_queue_id: Callable[[], str]
     bind_on_create: bool
+    max_buckets: int
 
     async def create(self, name: str, region: str, owner: Account, acl: Acl = Acl.PRIVATE) -> Bucket:
         """Create a bucket of ``owner``.
 
         Raises:
             ServiceError: InvalidBucketName, AccessDenied (another account's APPID), BucketAlreadyOwnedByYou,
-                BucketAlreadyExists.
+                BucketAlreadyExists, TooManyBuckets.
         """
         parts = split_bucket(name)
         if parts is None:
@@ -43,11 +49,21 @@ class BucketStore:
         raise errors.BUCKET_ALREADY_EXISTS()
 
     async def add(self, tx: Transaction, bucket: Bucket) -> bool:
-        """Add a bucket as new ones begin; False when the name is taken."""
-        added = await tx.buckets.add(bucket)
-        if added and self.bind_on_create:
+        """Add a bucket as new ones begin; False when the name is taken.
+
+        Raises:
+            ServiceError: TooManyBuckets.
+        """
+        if not await tx.buckets.add(bucket):
+            return False
+        number = await tx.buckets.count(bucket.appid)
+        if number > self.max_buckets:
+            raise errors.TOO_MANY_BUCKETS(
+                f"The account {bucket.appid} has {number - 1} buckets, as many as it may have; delete one first."
+            )
+        if self.bind_on_create:
             await self._bind(tx, bucket)
-        return added
+        return True
 
     async def _bind(self, tx: Transaction, bucket: Bucket) -> None:
         """Open every service. Nobody sees the bucket yet, so nobody has to be kept out."""

@@ -32,6 +32,9 @@ SELECT {_COLUMNS}
 _ALL: Final = f"SELECT {_COLUMNS} FROM buckets ORDER BY name"  # noqa: S608 - as above
 _SET_QUOTA: Final = "UPDATE buckets SET max_bytes = %(bytes)s, max_objects = %(objects)s WHERE name = %(name)s"
 _SET_RESULTS_DAYS: Final = "UPDATE buckets SET results_days = %(days)s WHERE name = %(name)s"
+# Does not keep those waiting who add what refers to the account.
+_LOCK_ACCOUNT: Final = "SELECT FROM accounts WHERE appid = %(appid)s FOR NO KEY UPDATE"
+_COUNT: Final = "SELECT count(*) AS buckets FROM buckets WHERE appid = %(appid)s"
 # Excludes who is adding an object, a service, a template or a job: all hold the row they refer to until they commit.
 _LOCK: Final = "SELECT FROM buckets WHERE name = %(name)s FOR UPDATE"
 _IN_USE: Final = """
@@ -74,6 +77,12 @@ class PostgresBuckets:
         """The bucket of that full name, or None."""
         row = await (await self.connection.execute(GET, {"name": name})).fetchone()
         return bucket_of(row) if row else None
+
+    async def count(self, appid: str) -> int:
+        """How many buckets the account has; no other transaction counts them until this one ends."""
+        await self.connection.execute(_LOCK_ACCOUNT, {"appid": appid})
+        row = await (await self.connection.execute(_COUNT, {"appid": appid})).fetchone()
+        return row["buckets"] if row else 0
 
     async def list(self, appid: str) -> Sequence[Bucket]:
         """The buckets of an account, by name."""
