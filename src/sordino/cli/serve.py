@@ -123,10 +123,12 @@ def api(
     import asyncio
     import socket
 
+    from sordino.adapters.open_files import allow_many
     from sordino.adapters.supervisor import hold_lifeline
 
     settings = read_settings(host=host, port=port, tls_host=tls_host, tls_port=tls_port, data=data)
     hold_lifeline(lifeline)
+    allow_many()
     if descriptors:
         listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     else:
