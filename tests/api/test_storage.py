@@ -128,13 +128,15 @@ def test_refused_before_the_body(service: Server, new_bucket: Callable[[], str])
 
 
 def test_parts_within_a_quota(service: Server, new_bucket: Callable[[], str]) -> None:
-    """Parts count as they come, completing adds nothing, and aborting makes room."""
+    """Parts count as they come, also when one comes again; completing adds nothing, and aborting makes room."""
     client, bucket = service.client(), new_bucket()
     shown(service, "quota", bucket, "--bytes", "3MiB")
     upload_id = client.create_multipart_upload(Bucket=bucket, Key="a")["UploadId"]
     parts = [{"PartNumber": number, "ETag": _part(client, bucket, upload_id, number, MIB)} for number in (1, 2, 3)]
     assert held(service, bucket) == (0, 3 * MIB)
     over(bucket, lambda: _part(client, bucket, upload_id, 4, 1))
+    assert _part(client, bucket, upload_id, 2, MIB) == parts[1]["ETag"]
+    over(bucket, lambda: _part(client, bucket, upload_id, 2, MIB + 1))
     client.complete_multipart_upload(Bucket=bucket, Key="a", UploadId=upload_id, MultipartUpload={"Part": parts[:2]})
     assert held(service, bucket) == (1, 2 * MIB)
     upload_id = client.create_multipart_upload(Bucket=bucket, Key="a")["UploadId"]
@@ -151,7 +153,7 @@ def _part(client: CosS3Client, bucket: str, upload_id: str, number: int, size: i
 
 
 def test_copies_within_a_quota(service: Server, new_bucket: Callable[[], str]) -> None:
-    """A copy counts like any other object."""
+    """A copy counts like any other object or part, also when a part is copied again."""
     client, source, bucket = service.client(), new_bucket(), new_bucket()
     client.put_object(Bucket=source, Key="a", Body=b"hello")
     shown(service, "quota", bucket, "--bytes", "5")
@@ -159,6 +161,13 @@ def test_copies_within_a_quota(service: Server, new_bucket: Callable[[], str]) -
     client.copy_object(Bucket=bucket, Key="b", CopySource=origin)
     over(bucket, lambda: client.copy_object(Bucket=bucket, Key="c", CopySource=origin))
     assert held(service, bucket) == (1, 5)
+    client.delete_object(Bucket=bucket, Key="b")
+    part = {"Bucket": bucket, "Key": "c", "CopySource": origin, "PartNumber": 1}
+    part["UploadId"] = client.create_multipart_upload(Bucket=bucket, Key="c")["UploadId"]
+    for _ in range(2):
+        client.upload_part_copy(**part)
+    over(bucket, lambda: client.upload_part_copy(**(part | {"PartNumber": 2})))
+    assert held(service, bucket) == (0, 5)
 
 
 def _denoise(service: Server, source: str, target: str) -> dict[str, Any]:

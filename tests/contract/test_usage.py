@@ -332,3 +332,9 @@ async def test_what_is_sure_not_to_fit_is_refused_early(database: PostgresDataba
         with pytest.raises(ServiceError) as raised:
             await quotas.check(bucket, size, key=key)
         assert raised.value.code == "QuotaExceeded"
+    await execute(database, UPLOAD, "u1", BUCKET)
+    await execute(database, PART, "u1", 2, 10)
+    await quotas.check(bucket, 10, part=("u1", 2))
+    for size, number in ((11, 2), (1, 1), (1, 3)):
+        with pytest.raises(ServiceError, match="21 bytes; its quota is 20"):
+            await quotas.check(bucket, size, part=("u1", number))

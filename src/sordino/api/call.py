@@ -155,14 +155,14 @@ class Call:
             )
         return bucket
 
-    async def check_room(self, *, key: str | None = None) -> None:
-        """Refuse a body whose length says that the bucket has no room for it, as an object of that key or as a part.
+    async def check_room(self, *, key: str | None = None, part: tuple[str, int] | None = None) -> None:
+        """Refuse a body whose length says that the bucket has no room for it, as an object or a part of an upload.
 
         Raises:
             ServiceError: QuotaExceeded.
         """
         if (length := self.request.headers.get("content-length")) is not None:
-            await self.services.quotas.check(self.bucket(), int(length), key=key)
+            await self.services.quotas.check(self.bucket(), int(length), key=key, part=part)
 
     async def document(self) -> bytes:
         """The body of a call that takes XML.

@@ -53,7 +53,7 @@ async def copy_part(call: Call) -> Response:
     start, end = read_copy_range(call.request.headers.get(f"{HEADER}-range", ""), stored.size)
     if end - start > MAX_MOVED_BYTES:
         raise errors.ENTITY_TOO_LARGE(f"The range has {end - start} bytes; a part has at most {MAX_MOVED_BYTES}.")
-    await call.services.quotas.check(bucket, end - start)
+    await call.services.quotas.check(bucket, end - start, part=(upload_id, number))
     body = call.services.objects.read(source, stored, start, end)
     try:
         part = await call.services.uploads.put_part(bucket, key, upload_id, number, body)

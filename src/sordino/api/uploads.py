@@ -42,10 +42,10 @@ async def put_part(call: Call) -> Response:
     fields.refuse_not_yet(request)
     md5 = fields.md5_of(request)
     require_length(request)
-    await call.check_room()
+    await call.check_room(part=(upload_id, number))
     body = chunks(request, call.services.settings.max_object_bytes, errors.ENTITY_TOO_LARGE)
     part = await call.services.uploads.put_part(bucket, key, upload_id, number, body, md5=md5)
-    return Response(status_code=200, headers={"ETag": f'"{part.etag}"', **_crc(part.crc64)})
+    return Response(status_code=200, headers=fields.digests(part.etag, part.crc64))
 
 
 async def complete_upload(call: Call) -> Response:
@@ -55,7 +55,7 @@ async def complete_upload(call: Call) -> Response:
     overwrite = fields.overwrite_of(call.request)
     named = await asyncio.to_thread(parse_named_parts, await call.cos_document(COMPLETE_ROOT, MAX_COMPLETE_BYTES))
     stored = await call.services.uploads.complete(bucket, key, upload_id, named, overwrite=overwrite)
-    return xml(render_completed(stored, _location(call)), headers=_crc(stored.crc64))
+    return xml(render_completed(stored, _location(call)), headers=fields.crc_of(stored.crc64))
 
 
 async def abort_upload(call: Call) -> Response:
@@ -85,11 +85,6 @@ async def list_uploads(call: Call) -> Response:
         limit=asked.limit,
     )
     return xml(render_upload_list(listing, asked, bucket=bucket.name, owner=call.key.account.uin))
-
-
-def _crc(crc64: int | None) -> dict[str, str]:
-    """What the Go SDK requires of parts and objects; a mounted bucket's store may not know it."""
-    return {} if crc64 is None else {"x-cos-hash-crc64ecma": str(crc64)}
 
 
 def _location(call: Call) -> str:

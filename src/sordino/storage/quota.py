@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from sordino import errors
-from sordino.domain.bucket import Bucket
+from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.ports import Database, Transaction
 from sordino.domain.quota import refusal
+from sordino.domain.upload import Part
 from sordino.storage.chore import repeat
 
 BATCH: Final = 10_000
@@ -25,8 +26,10 @@ class Quotas:
 
     database: Database
 
-    async def check(self, bucket: Bucket, size: int, *, key: str | None = None) -> None:
-        """Refuse ``size`` bytes more, as an object of that key, which they may replace, or as a part (None).
+    async def check(
+        self, bucket: Bucket, size: int, *, key: str | None = None, part: tuple[str, int] | None = None
+    ) -> None:
+        """Refuse ``size`` bytes more, as an object of ``key`` or as a ``part`` of an upload, which they may replace.
 
         A bucket without a quota costs nothing. Nothing is reserved: what passes may be refused at its commit.
 
@@ -36,17 +39,26 @@ class Quotas:
         if bucket.quota.none:
             return
         async with self.database.reading() as tx:
-            await _check(tx, bucket, size, key)
+            used, quota = await tx.usages.of(bucket.name), bucket.quota
+            replaced = await _replaced(tx, bucket, key, part)
+        more = size - (replaced.size if replaced else 0)
+        if quota.bytes is not None and more > 0 and used.bytes + more > quota.bytes:
+            raise errors.QUOTA_EXCEEDED(refusal(bucket.name, "bytes", used.bytes + more, quota.bytes))
+        if quota.objects is not None and key is not None and replaced is None and used.objects + 1 > quota.objects:
+            raise errors.QUOTA_EXCEEDED(refusal(bucket.name, "objects", used.objects + 1, quota.objects))
 
 
-async def _check(tx: Transaction, bucket: Bucket, size: int, key: str | None) -> None:
-    used, quota = await tx.usages.of(bucket.name), bucket.quota
-    replaced = await tx.objects.get(bucket.name, key) if key is not None else None
-    more = size - (replaced.size if replaced else 0)
-    if quota.bytes is not None and more > 0 and used.bytes + more > quota.bytes:
-        raise errors.QUOTA_EXCEEDED(refusal(bucket.name, "bytes", used.bytes + more, quota.bytes))
-    if quota.objects is not None and key is not None and replaced is None and used.objects + 1 > quota.objects:
-        raise errors.QUOTA_EXCEEDED(refusal(bucket.name, "objects", used.objects + 1, quota.objects))
+async def _replaced(
+    tx: Transaction, bucket: Bucket, key: str | None, part: tuple[str, int] | None
+) -> StoredObject | Part | None:
+    """What is there under that key, or as the part of that upload and number; whether it may go is for others to say."""
+    if key is not None:
+        return await tx.objects.get(bucket.name, key)
+    if part is not None:
+        upload_id, number = part
+        found = await tx.uploads.parts(upload_id, after=number - 1, limit=1)
+        return next((it for it in found if it.number == number), None)
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
