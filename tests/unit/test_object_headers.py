@@ -107,3 +107,11 @@ def test_reply_headers_that_http_cannot_carry(value: str) -> None:
     with pytest.raises(ServiceError) as refusal:
         overrides(Query.parse(f"response-cache-control={value}".encode()))
     assert refusal.value.code == "InvalidArgument"
+
+
+@pytest.mark.parametrize("second", ["text%2Fhtml", "text%2Fplain", ""])
+def test_reply_headers_that_are_asked_for_twice(second: str) -> None:
+    """Which of two ``response-*`` values would count is not guessed."""
+    with pytest.raises(ServiceError) as refusal:
+        overrides(Query.parse(f"response-content-type=text%2Fplain&response-content-type={second}".encode()))
+    assert (refusal.value.status, refusal.value.code) == (400, "InvalidArgument")

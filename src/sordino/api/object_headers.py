@@ -53,6 +53,8 @@ NOT_YET = (
     "pic-operations",
 )
 """Headers that would change what is stored, and are not offered."""
+CONDITIONS = ("if-match", "if-none-match", "if-unmodified-since")
+"""Of RFC 9110, for calls that store something; If-Modified-Since is for those that read alone."""
 KNOWN = frozenset(
     {
         "x-cos-acl",
@@ -138,6 +140,11 @@ def refuse_not_yet(request: Request) -> None:
         ServiceError: NotImplemented.
     """
     for name, value in request.headers.items():
+        if value and name in CONDITIONS:
+            raise errors.NOT_IMPLEMENTED(
+                f"The header {name} is not offered by calls that store something; "
+                "use x-cos-forbid-overwrite: true, which replaces no object."
+            )
         if value and (name in NOT_YET or (name.startswith("x-cos-") and not _is_known(name))):
             raise errors.NOT_IMPLEMENTED(
                 f"The header {quote(name)} is not offered; leave it out: what is stored would not be what it asks for."
@@ -296,15 +303,24 @@ def _date(value: str | None) -> datetime | None:
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
+def digests(etag: str, crc64: int | None) -> dict[str, str]:
+    """The reply headers by which clients check the bytes of an object or of a part."""
+    return {"ETag": f'"{etag}"', **crc_of(crc64)}
+
+
+def crc_of(crc64: int | None) -> dict[str, str]:
+    """The one that the Go SDK requires; none where a mounted bucket's store does not know it."""
+    return {} if crc64 is None else {"x-cos-hash-crc64ecma": str(crc64)}
+
+
 def overrides(query: Query) -> dict[str, str]:
     """The reply headers that ``response-*`` parameters replace.
 
     Raises:
-        ServiceError: InvalidArgument when a value cannot stand in a header.
+        ServiceError: InvalidArgument when a value cannot stand in a header, or a parameter is given twice.
     """
     names = ("Content-Type", "Content-Language", "Expires", "Cache-Control", "Content-Disposition", "Content-Encoding")
-    wanted = {f"response-{name.lower()}": name for name in names}
-    found = {wanted[key]: value for key, value in query if key in wanted and value}
+    found = {name: value for name in names if (value := query.get(f"response-{name.lower()}"))}
     for name, value in found.items():
         if not value.isprintable() or not value.isascii() or value != value.strip():
             raise errors.INVALID_ARGUMENT(

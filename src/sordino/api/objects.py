@@ -3,7 +3,6 @@
 https://cloud.tencent.com/document/product/436 ("Object operations")
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from starlette.responses import Response, StreamingResponse
@@ -32,7 +31,7 @@ async def put_object(call: Call) -> Response:
     await call.check_room(key=upload.key)
     body = chunks(request, call.services.settings.max_object_bytes, errors.ENTITY_TOO_LARGE)
     stored = await call.services.objects.put(upload, body)
-    return Response(status_code=200, headers=_digest_headers(stored))
+    return Response(status_code=200, headers=fields.digests(stored.etag, stored.crc64))
 
 
 async def get_object(call: Call) -> Response:
@@ -121,7 +120,7 @@ async def _found(call: Call) -> tuple[Bucket, StoredObject, dict[str, str]]:
 def _object_headers(stored: StoredObject) -> dict[str, str]:
     headers: dict[str, str] = {
         **stored.headers,
-        **_digest_headers(stored),
+        **fields.digests(stored.etag, stored.crc64),
         **{fields.METADATA_PREFIX + name: value for name, value in stored.metadata.items()},
         # With a 304 as well, as RFC 9110 8.6 allows: the Python SDK breaks without it.
         "Content-Length": str(stored.size),
@@ -131,8 +130,3 @@ def _object_headers(stored: StoredObject) -> dict[str, str]:
     if stored.storage_class != fields.STORAGE_CLASSES[0]:
         headers["x-cos-storage-class"] = stored.storage_class
     return headers
-
-
-def _digest_headers(stored: StoredObject) -> Mapping[str, str]:
-    crc64 = {} if stored.crc64 is None else {"x-cos-hash-crc64ecma": str(stored.crc64)}
-    return {"ETag": f'"{stored.etag}"', **crc64}
