@@ -52,6 +52,8 @@ def test_a_key_that_is_named_twice() -> None:
         body_of(""),
         body_of("<Key/>"),
         body_of("<Key>a</Key><Key>b</Key>"),
+        body_of("<Key>a<b/>c</Key>"),
+        body_of("<Key>a</Key><VersionId><b/></VersionId>"),
         body_of("<Key>a</Key>", quiet="<Quiet>yes</Quiet>"),
         body_of("<Key>&#1;</Key>"),
         b"<Delete><Object><Key>\x01</Key></Object></Delete>",
@@ -59,7 +61,7 @@ def test_a_key_that_is_named_twice() -> None:
     ids=lambda body: repr(body[:48]),
 )
 def test_refused_bodies(body: bytes) -> None:
-    """What names no keys, too many, or characters that XML cannot carry deletes nothing."""
+    """What names no keys, too many, or such as are no text that XML can carry, deletes nothing."""
     with pytest.raises(ServiceError) as refusal:
         parse(body)
     assert (refusal.value.status, refusal.value.code) == (400, "MalformedXML")

@@ -71,6 +71,9 @@ def _text(entry: xml.Element, name: str) -> str:
     found = entry.all(name)
     if len(found) > 1:
         raise MALFORMED_XML(f"{name} is given {len(found)} times; give it once.")
+    if found and found[0].children:
+        # Its own text alone would be the key of another object.
+        raise MALFORMED_XML(f"{name} holds elements; it is text alone.")
     return found[0].text if found else ""
 
 
