@@ -110,6 +110,15 @@ class TestObjects:
             assert await tx.objects.pieces(stored("a").blob_id) == pieces
             assert await tx.objects.take_unreferenced(datetime.now(UTC) + timedelta(days=2), 10) == []
 
+    async def test_notes_of_several_blobs(self, database: PostgresDatabase) -> None:
+        """They are noted at once, each until the same time."""
+        until = datetime.now(UTC) + timedelta(days=1)
+        async with database.statement() as tx:
+            await tx.objects.expect_blobs(["p1", "p2", "p3"], until)
+        async with database.transaction() as tx:
+            assert await tx.objects.take_unreferenced(until, 10) == []
+            assert set(await tx.objects.take_unreferenced(until + timedelta(seconds=1), 10)) == {"p1", "p2", "p3"}
+
     async def test_no_piece_without_a_note(self, database: PostgresDatabase) -> None:
         """A piece that was not announced, or too long ago, keeps the object from being there."""
         async with database.transaction() as tx:

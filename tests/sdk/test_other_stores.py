@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import obstore
+import psycopg
 import pytest
 from qcloud_cos import CosS3Client
 from qcloud_cos.cos_exception import CosServiceError
 
+from raw_http import refusal as told
+from raw_http import send
 from seaweed import S3Server
 from server import Server, new_room
-from support import job_body, start_service, wait_for_jobs
+from sordino.adapters.postgres.embedded import find_running
+from support import free_port, job_body, start_service, wait_for_jobs
 
 MIB = 1 << 20
 
@@ -187,6 +191,43 @@ def test_what_a_mounted_bucket_does_not_offer(
     assert (refusal.value.get_status_code(), refusal.value.get_error_code()) == (501, "NotImplemented")
     assert "mounted bucket" in refusal.value.get_error_msg()
     assert not client.object_exists(Bucket=mounted[0], Key="a")
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "Content-Disposition", "x-cos-meta-a"])
+@pytest.mark.parametrize("value", ["caf\xe9", "a\tb"])
+def test_headers_that_a_mounted_bucket_cannot_keep(
+    client: CosS3Client, storing: Server, mounted: tuple[str, str], name: str, value: str
+) -> None:
+    """They are the client's mistake, whatever makes the object, and nothing is written."""
+    client.put_object(Bucket=mounted[0], Key="source", Body=b"x")
+    copy = {"x-cos-copy-source": f"/{mounted[0]}/source", "x-cos-metadata-directive": "Replaced"}
+    for method, target, more in [("PUT", "/a", {}), ("POST", "/a?uploads", {}), ("PUT", "/a", copy)]:
+        status, _, body = send(storing, method, target, bucket=mounted[0], headers={name: value, **more})
+        assert (status, told(body)["Code"]) == (400, "InvalidArgument")
+        assert told(body)["Message"].lower().startswith(f"{name.lower()} must be printable ASCII".lower())
+    assert not client.object_exists(Bucket=mounted[0], Key="a")
+
+
+def test_a_mounted_store_that_is_away(client: CosS3Client, storing: Server, mounted: tuple[str, str]) -> None:
+    """Who asks is told that it is the bucket's own store which does not answer, and not where that lies."""
+    away = f"127.0.0.1:{free_port()}"
+    dsn = find_running(storing.data)
+    assert dsn is not None
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        change = "UPDATE mounts SET options = options || jsonb_build_object('endpoint', %s::text) WHERE bucket = %s"
+        (before,) = connection.execute(
+            "SELECT options ->> 'endpoint' FROM mounts WHERE bucket = %s", [mounted[0]]
+        ).fetchone()
+        connection.execute(change, [f"http://{away}", mounted[0]])
+        try:
+            for method, body in [("GET", b""), ("PUT", b"x")]:
+                status, _, reply = send(storing, method, "/a", bucket=mounted[0], body=body)
+                assert (status, told(reply)["Code"]) == (503, "ServiceUnavailable")
+                assert "store that the bucket is mounted on does not answer" in told(reply)["Message"]
+                assert away not in reply.decode()
+        finally:
+            connection.execute(change, [before, mounted[0]])
+    client.list_objects(Bucket=mounted[0])
 
 
 def test_a_key_that_may_only_read(client: CosS3Client, storing: Server, s3_server: S3Server) -> None:

@@ -20,9 +20,17 @@ from fastcrc import crc64
 
 from sordino import errors
 from sordino.adapters.s3_client import IN_THREAD_BYTES, RefusedError, S3Client, headers_of, refusal
-from sordino.domain.bucket import Bucket, Listing, StoredObject
+from sordino.domain.bucket import Bucket, Listing, StoredObject, common_prefix
 from sordino.domain.mount import Mount, NewObject
-from sordino.domain.ports import BlobNotFoundError, BlobStoreError, Database, MountedBucket, Vault, VaultError
+from sordino.domain.ports import (
+    BlobNotFoundError,
+    BlobStoreError,
+    Database,
+    MountedBucket,
+    MountedStoreError,
+    Vault,
+    VaultError,
+)
 from sordino.wire.s3 import (
     NotS3Error,
     S3Entry,
@@ -99,7 +107,7 @@ class S3Bucket:
         try:
             async with self.client.stream(stored.key, headers) as response:
                 if headers_of(response).get("content-range") is None and (start, end) != (0, stored.size):
-                    raise BlobStoreError("the mounted store sends a whole object where a part was asked for")
+                    raise MountedStoreError("the mounted store sends a whole object where a part was asked for")
                 async for chunk in response.aiter_stream():
                     left -= len(chunk)
                     yield chunk
@@ -108,7 +116,7 @@ class S3Bucket:
                 raise BlobNotFoundError(stored.key) from error
             raise refusal(self.bucket, error) from error
         if left:
-            raise BlobStoreError(f"the mounted store sends {end - start - left} bytes of {end - start}")
+            raise MountedStoreError(f"the mounted store sends {end - start - left} bytes of {end - start}")
 
     async def put(self, new: NewObject, chunks: AsyncIterator[bytes]) -> StoredObject:
         """Write an object; it is there whole or not at all, and when ``chunks`` raises, nothing stays.
@@ -141,7 +149,7 @@ class S3Bucket:
             if error.error.code == "NoSuchUpload":
                 # It was complete before, and only the reply was lost, or the store forgot it. Both are mended by doing
                 # it all again, which a client, and a job, does after an outage.
-                raise BlobStoreError("the mounted store does not know the upload any more") from error
+                raise MountedStoreError("the mounted store does not know the upload any more") from error
             raise
         except BaseException:
             await upload.abort()
@@ -191,7 +199,7 @@ class S3Bucket:
         Raises:
             ServiceError: AccessDenied.
         """
-        folded = _common_prefix(marker, prefix, delimiter)
+        folded = common_prefix(marker, prefix, delimiter)
         with self._refusals():
             page = await self._page(
                 prefix=prefix,
@@ -221,7 +229,7 @@ class S3Bucket:
         try:
             return parse_listing(reply.body)
         except NotS3Error as error:
-            raise BlobStoreError(f"the mounted store answers strangely: {error}") from error
+            raise MountedStoreError(f"the mounted store answers strangely: {error}") from error
 
     def _listed(self, entry: S3Entry) -> StoredObject:
         return StoredObject(
@@ -280,7 +288,7 @@ class S3Bucket:
         except RefusedError as error:
             raise refusal(self.bucket, error) from error
         except NotS3Error as error:
-            raise BlobStoreError(f"the mounted store answers strangely: {error}") from error
+            raise MountedStoreError(f"the mounted store answers strangely: {error}") from error
 
 
 class _Parts:
@@ -475,14 +483,6 @@ def _part_bytes(size: int | None) -> int:
 def _check_md5(new: NewObject, parts: _Parts) -> None:
     if new.md5 is not None and new.md5 != parts.md5.hexdigest():
         raise errors.BAD_DIGEST()
-
-
-def _common_prefix(key: str, prefix: str, delimiter: str) -> str | None:
-    """What a key folds into, None when it stands for itself."""
-    if not delimiter or not key.startswith(prefix):
-        return None
-    found = key.find(delimiter, len(prefix))
-    return None if found < 0 else key[: found + len(delimiter)]
 
 
 def _number(text: str) -> int | None:

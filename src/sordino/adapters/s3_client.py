@@ -19,7 +19,7 @@ import httpcore
 
 from sordino import errors
 from sordino.domain.mount import Location
-from sordino.domain.ports import BlobStoreError
+from sordino.domain.ports import MountedStoreError
 from sordino.errors import ServiceError
 from sordino.wire.s3 import MAX_REPLY_BYTES, S3Error, parse_error
 from sordino.wire.sigv4 import Signer, query_text
@@ -99,12 +99,12 @@ class S3Client:
 
         Raises:
             RefusedError: the store refuses.
-            BlobStoreError: it does not answer, or is busy, however often it is asked.
+            MountedStoreError: it does not answer, or is busy, however often it is asked.
         """
         for pause in PAUSES:
             try:
                 return await self._send(method, key, query, headers, body)
-            except BlobStoreError:
+            except MountedStoreError:
                 await asyncio.sleep(pause)
         return await self._send(method, key, query, headers, body)
 
@@ -120,7 +120,7 @@ class S3Client:
 
         Raises:
             RefusedError: the store refuses.
-            BlobStoreError: it does not answer, is busy, or goes away in the middle.
+            MountedStoreError: it does not answer, is busy, or goes away in the middle.
         """
         async with self._exchange("GET", key, _NO_PARAMETERS, headers, b"") as response:
             yield response
@@ -169,12 +169,12 @@ def _outages() -> Iterator[None]:
     try:
         yield
     except _OUTAGES as error:
-        raise BlobStoreError(f"the mounted store does not answer: {type(error).__name__} {error}") from error
+        raise MountedStoreError(f"the mounted store does not answer: {type(error).__name__} {error}") from error
 
 
 async def _check(response: httpcore.Response) -> None:
     if response.status in _BUSY:
-        raise BlobStoreError(f"the mounted store answers with status {response.status}")
+        raise MountedStoreError(f"the mounted store answers with status {response.status}")
     if not 200 <= response.status < 300:
         raise RefusedError(response.status, parse_error(await _short_body(response)))
 
@@ -184,7 +184,7 @@ async def _short_body(response: httpcore.Response) -> bytes:
     async for chunk in response.aiter_stream():
         body += chunk
         if len(body) > MAX_REPLY_BYTES:
-            raise BlobStoreError(f"the mounted store answers with more than {MAX_REPLY_BYTES} bytes")
+            raise MountedStoreError(f"the mounted store answers with more than {MAX_REPLY_BYTES} bytes")
     return bytes(body)
 
 

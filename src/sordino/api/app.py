@@ -17,7 +17,7 @@ from sordino.api.call import Call, Services, xml
 from sordino.api.cors import PREFLIGHT, preflight, show_to_page
 from sordino.api.object_headers import refuse_repeated
 from sordino.api.operations import admit
-from sordino.domain.ports import BlobStoreError, BlobStoreFullError, DatabaseUnavailableError
+from sordino.domain.ports import BlobStoreError, BlobStoreFullError, DatabaseUnavailableError, MountedStoreError
 from sordino.errors import ServiceError
 from sordino.wire.address import Address, Service, resolve
 from sordino.wire.headers import canonical
@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 DRAIN_BYTES = 64 << 20
 DRAIN_SECONDS = 10.0
 NO_ROOM = "The server has no room for objects. Whoever runs it must make some; then try again."
+MOUNT_AWAY = "The store that the bucket is mounted on does not answer; try again, and tell its operator if it stays so."
 CROWDED = "sordino.crowded"
 """The key of a scope under which the server says that it has more connections than it may have."""
 SERVERS: Mapping[Service, str] = {Service.CI: "tencent-ci", Service.COS: "tencent-cos"}
@@ -96,6 +97,9 @@ class _Exchange:
         except BlobStoreFullError as error:
             log.error("the store of objects is full", error=str(error))  # noqa: TRY400 - where it broke says nothing
             return await self._refuse(errors.SERVICE_UNAVAILABLE(NO_ROOM))
+        except MountedStoreError as error:
+            log.warning("a mounted store does not answer", error=str(error))
+            return await self._refuse(errors.SERVICE_UNAVAILABLE(MOUNT_AWAY))
         except (DatabaseUnavailableError, BlobStoreError) as error:
             log.warning("a store does not answer", error=str(error))
             return await self._refuse(errors.SERVICE_UNAVAILABLE())

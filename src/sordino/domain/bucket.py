@@ -23,6 +23,14 @@ def split_bucket(bucket: str) -> tuple[str, str] | None:
     return match["name"], match["appid"]
 
 
+def common_prefix(key: str, prefix: str, delimiter: str) -> str | None:
+    """What a list of keys below ``prefix`` folds ``key`` into; None when it stands for itself, or elsewhere."""
+    if not delimiter or not key.startswith(prefix):
+        return None
+    found = key.find(delimiter, len(prefix))
+    return None if found < 0 else key[: found + len(delimiter)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
     """A bucket: ``name`` is the whole ``<name>-<APPID>``.

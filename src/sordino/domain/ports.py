@@ -216,6 +216,10 @@ class Objects(Protocol):
         """Note a blob without an object: ``put`` may give it one until ``until``, then the sweep may take it."""
         ...
 
+    async def expect_blobs(self, blob_ids: Sequence[str], until: datetime) -> None:
+        """The same of several, at once."""
+        ...
+
     async def put(self, stored: StoredObject, pieces: Sequence[Piece] = (), *, overwrite: bool = True) -> None:
         """Insert or replace the object ``(bucket, key)`` and delete the notes of its blobs; the bucket exists.
 
@@ -904,7 +908,7 @@ class Blobs(Protocol):
 class MountedBucket(Protocol):
     """A bucket of another store, whose objects have no rows of ours.
 
-    Calls raise ``BlobStoreError`` when the store does not answer, and ``ServiceError`` AccessDenied or NoSuchBucket
+    Calls raise ``MountedStoreError`` when the store does not answer, and ``ServiceError`` AccessDenied or NoSuchBucket
     when it refuses: that is no fault of this server's, nor of its client's.
     """
 
@@ -996,6 +1000,10 @@ class BlobStoreError(Exception):
 
 class BlobStoreFullError(BlobStoreError):
     """The blob store has no room; nothing was written."""
+
+
+class MountedStoreError(BlobStoreError):
+    """The same of the store that a bucket is mounted on, which is not the server's."""
 
 
 class BlobExpiredError(Exception):

@@ -48,9 +48,8 @@ class Copies:
         until = self.clock.now() + UPLOAD_TIME
         pieces = await self._pieces(stored)
         copies = [Piece(uuid.uuid4().hex, piece.size) for piece in pieces]
-        async with self.database.transaction() as tx:
-            for copy in copies:
-                await tx.objects.expect_blob(copy.blob_id, until)
+        async with self.database.statement() as tx:
+            await tx.objects.expect_blobs([copy.blob_id for copy in copies], until)
         try:
             await self._copy(pieces, copies)
             return await self._put(self._row(stored, target, copies), copies, target)

@@ -257,8 +257,10 @@ def new_object(upload: Upload) -> NewObject:
     """What the store of a mounted bucket is told about an object.
 
     Raises:
-        ServiceError: NotImplemented for an access control list that is not the bucket's, and for a condition.
+        ServiceError: NotImplemented for an access control list that is not the bucket's, and for a condition;
+            InvalidArgument for what cannot be sent and signed as it is.
     """
+    _check_texts(upload)
     if not upload.overwrite:
         raise errors.NOT_IMPLEMENTED("x-cos-forbid-overwrite is not offered for a mounted bucket; leave it out.")
     if upload.acl not in (Acl.DEFAULT, upload.bucket.acl):
@@ -274,6 +276,16 @@ def new_object(upload: Upload) -> NewObject:
         storage_class=upload.storage_class,
         md5=upload.md5,
     )
+
+
+def _check_texts(upload: Upload) -> None:
+    texts = {"Content-Type": upload.content_type, **upload.headers}
+    texts |= {f"x-cos-meta-{name}": value for name, value in upload.metadata.items()}
+    for name, text in texts.items():
+        if not (text.isascii() and text.isprintable()):
+            raise errors.INVALID_ARGUMENT(
+                f"{name} must be printable ASCII in a mounted bucket; write other characters percent-encoded."
+            )
 
 
 def _check_key(key: str) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sordino.domain.bucket import MAX_KEY_BYTES
+from sordino.domain.bucket import MAX_KEY_BYTES, common_prefix
 
 HIGHEST: Final = "\U0010ffff" * (MAX_KEY_BYTES // 4 + 1)
 """Greater than whatever may follow a prefix in a key: no key has room for so many of the highest character."""
@@ -20,12 +20,5 @@ left({column}, %(skip)s + nullif(strpos(substr({column}, %(skip)s + 1), %(delimi
 
 def after(marker: str, prefix: str, delimiter: str) -> str:
     """The text that the first key of a page is greater than; a common prefix that the marker lies in is before it."""
-    common = _common_prefix(marker, prefix, delimiter)
+    common = common_prefix(marker, prefix, delimiter)
     return marker if common is None else common + HIGHEST
-
-
-def _common_prefix(key: str, prefix: str, delimiter: str) -> str | None:
-    if not delimiter or not key.startswith(prefix):
-        return None
-    found = key.find(delimiter, len(prefix))
-    return None if found < 0 else key[: found + len(delimiter)]

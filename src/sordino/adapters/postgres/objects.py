@@ -21,7 +21,7 @@ objects.bucket, objects.key, objects.size, objects.etag, objects.crc64, objects.
 objects.content_type, objects.headers, objects.metadata, objects.storage_class, objects.acl, objects.pieces,
 objects.job_id
 """
-_EXPECT: Final = "INSERT INTO unreferenced_blobs (blob_id, since) VALUES (%(blob_id)s, %(until)s)"
+_EXPECT: Final = "INSERT INTO unreferenced_blobs (blob_id, since) SELECT unnest(%(blob_ids)s::text[]), %(until)s"
 # Locks the note, so a sweep passes it over; once a sweep has taken it, this waits for that transaction's end and finds
 # none. A note whose time has come does not count even before a sweep: one that failed half-way may have put it back.
 _ARRIVED: Final = "DELETE FROM unreferenced_blobs WHERE blob_id = ANY(%(blob_ids)s) AND since > clock_timestamp()"
@@ -140,7 +140,11 @@ class PostgresObjects:
 
     async def expect_blob(self, blob_id: str, until: datetime) -> None:
         """Note a blob without an object: ``put`` may give it one until ``until``, then the sweep may take it."""
-        await self.connection.execute(_EXPECT, {"blob_id": blob_id, "until": until})
+        await self.expect_blobs([blob_id], until)
+
+    async def expect_blobs(self, blob_ids: Sequence[str], until: datetime) -> None:
+        """The same of several, in one statement."""
+        await self.connection.execute(_EXPECT, {"blob_ids": list(blob_ids), "until": until})
 
     async def put(self, stored: StoredObject, pieces: Sequence[Piece] = (), *, overwrite: bool = True) -> None:
         """Insert or replace the object ``(bucket, key)`` and delete the notes of its blobs.
