@@ -609,7 +609,9 @@ async def test_superseded_attempt_leaves_no_trace(world: World) -> None:
 
 async def test_output_bucket_vanishes_meanwhile(world: World) -> None:
     """When the output bucket is deleted while the job runs, the job fails with WriteTargetBucketDenied."""
-    buckets = BucketStore(database=world.database, clock=SystemClock(), new_queue_id=new_queue_id, bind_on_create=True)
+    buckets = BucketStore(
+        database=world.database, clock=SystemClock(), new_queue_id=new_queue_id, bind_on_create=True, max_buckets=100
+    )
     other = await buckets.create("other-1250000000", REGION, ACCOUNT)
 
     async def remove_bucket(target: BinaryIO) -> None:
@@ -657,7 +659,9 @@ async def test_every_end_is_told(world: World, fault: Exception | None) -> None:
 
 async def test_an_end_that_is_taken_back_is_not_told(world: World) -> None:
     """A success that cannot be written after all is told as the failure that it becomes, and as nothing else."""
-    buckets = BucketStore(database=world.database, clock=SystemClock(), new_queue_id=new_queue_id, bind_on_create=True)
+    buckets = BucketStore(
+        database=world.database, clock=SystemClock(), new_queue_id=new_queue_id, bind_on_create=True, max_buckets=100
+    )
     other = await buckets.create("other-1250000000", REGION, ACCOUNT)
     world.media.act = lambda source, target: buckets.remove(other.name)
     job = await world.submit(output_bucket=other.name, callback=CALLBACK)
