@@ -13,6 +13,7 @@ from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain.quota import Quota, Usage
 from sordino.errors import ServiceError
+from sordino.storage import chore
 from sordino.storage import lifecycle as lifecycle_module
 from sordino.storage.leftovers import Leftovers
 from sordino.storage.lifecycle import Lifecycle
@@ -44,7 +45,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def _no_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches follow each other at once."""
-    monkeypatch.setattr(lifecycle_module, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(chore, "REST_SECONDS", 0.0)
 
 
 def lifecycle(database: PostgresDatabase, days: float, default: int = 0) -> Lifecycle:

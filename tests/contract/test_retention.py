@@ -11,6 +11,7 @@ from sordino.domain.callback import CallbackFormat, CallbackTarget
 from sordino.domain.job import JobState
 from sordino.jobs import retention as retention_module
 from sordino.jobs.retention import Retention
+from sordino.storage import chore
 
 DAY = timedelta(days=1)
 JOB_IDS = "SELECT job_id FROM jobs ORDER BY job_id"
@@ -41,7 +42,7 @@ def retention(database: PostgresDatabase, *, days: int | None = 90, now: datetim
 @pytest.fixture(autouse=True)
 def _no_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches follow each other at once."""
-    monkeypatch.setattr(retention_module, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(chore, "REST_SECONDS", 0.0)
 
 
 async def fill(database: PostgresDatabase, count: int) -> None:

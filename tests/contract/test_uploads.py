@@ -25,6 +25,7 @@ from sordino.domain.ports import BlobNotFoundError, MediaResult
 from sordino.domain.upload import MAX_PARTS, MIN_PART_BYTES, NamedPart
 from sordino.errors import ServiceError
 from sordino.jobs.pipeline import Limits, Pipeline
+from sordino.storage import chore
 from sordino.storage import stale_uploads as stale_module
 from sordino.storage.objects import UPLOAD_TIME, ObjectStore, Upload
 from sordino.storage.stale_uploads import StaleUploads
@@ -423,7 +424,7 @@ class TestStale:
 
     @pytest.fixture(autouse=True)
     def _no_rests(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stale_module, "REST_SECONDS", 0.0)
+        monkeypatch.setattr(chore, "REST_SECONDS", 0.0)
         monkeypatch.setattr(stale_module, "BATCH", 2)
 
     def stale(self, store: Store, days: int | None, later: float) -> StaleUploads:
@@ -455,14 +456,14 @@ class TestStale:
     async def test_again_and_again(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         """It goes on until it is told to stop."""
         monkeypatch.setattr(stale_module, "PAUSE_SECONDS", 0.01)
-        chore = asyncio.create_task(self.stale(store, 7, 8).run())
+        going_on = asyncio.create_task(self.stale(store, 7, 8).run())
         for _ in range(2):
             upload_id = await store.begin()
             while await execute(store.database, "SELECT FROM uploads WHERE upload_id = %s", upload_id):
                 await asyncio.sleep(0.01)
-        chore.cancel()
+        going_on.cancel()
         with suppress(asyncio.CancelledError):
-            await chore
+            await going_on
 
 
 def test_ids_sort_by_time() -> None:

@@ -1,18 +1,14 @@
 """Retention: jobs that ended long ago are removed, with the log of their callbacks."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from sordino.domain.ports import Clock, Database
-from sordino.storage.chore import repeat
+from sordino.storage.chore import in_batches, repeat
 
 BATCH: Final = 500
 """Jobs that one transaction removes: their rows are locked for some milliseconds."""
-
-REST_SECONDS: Final = 0.1
-"""Pause between two batches, in which the database has time for others."""
 
 PAUSE_SECONDS: Final = 600.0
 
@@ -35,11 +31,7 @@ class Retention:
         Raises:
             DatabaseUnavailableError: the rest stays until the next time.
         """
-        removed = 0
-        while batch := await self._batch():
-            removed += batch
-            await asyncio.sleep(REST_SECONDS)
-        return removed
+        return await in_batches(self._batch)
 
     async def run(self) -> None:
         """Remove every ten minutes until cancelled; nothing else ends it."""

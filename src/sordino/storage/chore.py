@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import structlog
 
@@ -10,6 +10,9 @@ from sordino.cancelling import mind_cancelling
 from sordino.domain.ports import DatabaseUnavailableError
 
 log = structlog.get_logger(__name__)
+
+REST_SECONDS: Final = 0.1
+"""Pause between two batches, in which the database has time for others."""
 
 
 async def repeat(name: str, chore: Callable[[], Awaitable[int]], seconds: float) -> NoReturn:
@@ -32,3 +35,12 @@ async def repeat(name: str, chore: Callable[[], Awaitable[int]], seconds: float)
             log.debug("chore done", chore=name, removed=removed)
         mind_cancelling()
         await asyncio.sleep(seconds)
+
+
+async def in_batches(batch: Callable[[], Awaitable[int]]) -> int:
+    """Do a batch after the other, with short rests, until one finds nothing; how many things they removed together."""
+    removed = 0
+    while found := await batch():
+        removed += found
+        await asyncio.sleep(REST_SECONDS)
+    return removed

@@ -1,17 +1,13 @@
 """Lifecycle: what jobs wrote is deleted after a while, where its bucket or the server is set so."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final
 
 from sordino.domain.ports import Clock, Database
-from sordino.storage.chore import repeat
+from sordino.storage.chore import in_batches, repeat
 
 BATCH: Final = 500
 """Objects that one transaction deletes: their rows are locked for some milliseconds."""
-
-REST_SECONDS: Final = 0.1
-"""Pause between two batches, in which the database has time for others."""
 
 PAUSE_SECONDS: Final = 600.0
 
@@ -34,11 +30,7 @@ class Lifecycle:
         Raises:
             DatabaseUnavailableError: the rest stays until the next time.
         """
-        deleted = 0
-        while batch := await self._batch():
-            deleted += batch
-            await asyncio.sleep(REST_SECONDS)
-        return deleted
+        return await in_batches(self._batch)
 
     async def run(self) -> None:
         """Delete every ten minutes until cancelled; nothing else ends it."""

@@ -51,7 +51,7 @@ class Quotas:
 async def _replaced(
     tx: Transaction, bucket: Bucket, key: str | None, part: tuple[str, int] | None
 ) -> StoredObject | Part | None:
-    """What is there under that key, or as the part of that upload and number; whether it may go is for others to say."""
+    """What is there under that key, or as that part; whether the upload is one of the bucket is for others to say."""
     if key is not None:
         return await tx.objects.get(bucket.name, key)
     if part is not None:

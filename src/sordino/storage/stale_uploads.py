@@ -1,18 +1,14 @@
 """Uploads that nobody completes end some time after their beginning, and their parts go."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from sordino.domain.ports import Clock, Database
-from sordino.storage.chore import repeat
+from sordino.storage.chore import in_batches, repeat
 
 BATCH: Final = 10
 """Uploads that one transaction ends: each may have ten thousand parts."""
-
-REST_SECONDS: Final = 0.1
-"""Pause between two batches, in which the database has time for others."""
 
 PAUSE_SECONDS: Final = 600.0
 
@@ -35,11 +31,7 @@ class StaleUploads:
         Raises:
             DatabaseUnavailableError: the rest stays until the next time.
         """
-        ended = 0
-        while batch := await self._batch():
-            ended += batch
-            await asyncio.sleep(REST_SECONDS)
-        return ended
+        return await in_batches(self._batch)
 
     async def run(self) -> None:
         """Do so every ten minutes until cancelled; nothing else ends it."""
