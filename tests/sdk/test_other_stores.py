@@ -208,6 +208,18 @@ def test_headers_that_a_mounted_bucket_cannot_keep(
     assert not client.object_exists(Bucket=mounted[0], Key="a")
 
 
+def test_an_upload_to_a_mounted_bucket_ends_once(client: CosS3Client, mounted: tuple[str, str]) -> None:
+    """What was completed is not known any more when it is asked for again, and the object is there."""
+    upload_id = client.create_multipart_upload(Bucket=mounted[0], Key="once")["UploadId"]
+    etag = client.upload_part(Bucket=mounted[0], Key="once", Body=b"x", PartNumber=1, UploadId=upload_id)["ETag"]
+    parts = {"Part": [{"PartNumber": 1, "ETag": etag}]}
+    client.complete_multipart_upload(Bucket=mounted[0], Key="once", UploadId=upload_id, MultipartUpload=parts)
+    with pytest.raises(CosServiceError) as refusal:
+        client.complete_multipart_upload(Bucket=mounted[0], Key="once", UploadId=upload_id, MultipartUpload=parts)
+    assert (refusal.value.get_status_code(), refusal.value.get_error_code()) == (404, "NoSuchUpload")
+    assert client.object_exists(Bucket=mounted[0], Key="once")
+
+
 def test_a_mounted_store_that_is_away(client: CosS3Client, storing: Server, mounted: tuple[str, str]) -> None:
     """Who asks is told that it is the bucket's own store which does not answer, and not where that lies."""
     away = f"127.0.0.1:{free_port()}"
