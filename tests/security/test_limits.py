@@ -16,6 +16,7 @@ from starlette.requests import Request
 from sordino import errors
 from sordino.api import body, health, protocol
 from sordino.api.app import Application
+from sordino.domain.cors import NO_CORS
 from sordino.errors import ServiceError
 from sordino.wire.address import resolve
 
@@ -125,7 +126,8 @@ async def listening(application: Callable[..., Awaitable[None]], most: int | Non
 def services() -> Any:
     """As much of the services as requests need that come to no call."""
     settings = SimpleNamespace(default_bucket=None, ci_on_any_host=True)
-    return SimpleNamespace(settings=settings, clock=SimpleNamespace(now=lambda: datetime.now(UTC)), database=None)
+    clock, sharing = SimpleNamespace(now=lambda: datetime.now(UTC)), SimpleNamespace(default_cors=NO_CORS)
+    return SimpleNamespace(settings=settings, clock=clock, sharing=sharing, database=None)
 
 
 async def slow_hello(scope: Any, receive: Any, send: Any) -> None:
