@@ -303,6 +303,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
                     clock=clock,
                     new_upload_id=new_upload_id,
                     max_bytes=settings.max_multipart_bytes,
+                    max_uploads=settings.max_uploads,
                     mounts=base.mounts,
                 ),
                 quotas=Quotas(database=base.database),

@@ -126,6 +126,7 @@ WRITE_TARGET_BUCKET_DENIED = ErrorKind(403, "WriteTargetBucketDenied", "The outp
 QUEUE_NOT_FOUND = ErrorKind(404, "QueueNotFound", "There is no such queue in this bucket.")
 QUEUE_SATURATED = ErrorKind(403, "QueueSaturated", "The queue is full; try again when jobs have ended.")
 TOO_MANY_BUCKETS = ErrorKind(400, "TooManyBuckets", "The account has as many buckets as it may have.")
+TOO_MANY_UPLOADS = ErrorKind(400, "TooManyUploads", "The bucket has as many unfinished uploads as it may have.")
 QUEUE_NUM_LIMIT = ErrorKind(400, "QueueNumLimit", "The bucket has as many queues as it may have.")
 
 # Templates and services

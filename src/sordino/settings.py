@@ -152,6 +152,10 @@ class Settings(BaseSettings):
     max_multipart_bytes: PositiveInt = Field(
         MAX_PARTS * 5 * 1024**3, description="Largest object that is uploaded in parts, bytes."
     )
+    max_uploads: PositiveInt = Field(
+        10000,
+        description="Uploads in parts of a bucket that may be unfinished at a time; about so many, if many begin at once.",
+    )
     upload_days: int = Field(
         7,
         ge=0,

@@ -25,6 +25,11 @@ from sordino.storage.lifecycle import Lifecycle
 from support import clean_environment, job_body, start_service, wait_for_jobs
 
 MIB = 2**20
+FILL_UPLOADS = """
+INSERT INTO sordino.uploads
+SELECT 'filling ' || n, %s, 'k', '1', now(), 'text/plain', '{}', '{}', 'STANDARD', 'default'
+  FROM generate_series(1, %s) AS n
+"""
 
 
 class LaterClock:
@@ -150,6 +155,22 @@ def _part(client: CosS3Client, bucket: str, upload_id: str, number: int, size: i
         Bucket=bucket, Key="a", Body=b"x" * size, PartNumber=number, UploadId=upload_id, EnableMD5=False
     )
     return str(reply["ETag"])
+
+
+def test_unfinished_uploads_are_limited(service: Server, new_bucket: Callable[[], str]) -> None:
+    """Whoever has begun as many uploads as may be unfinished is told what to do; other buckets do not notice."""
+    client, bucket, other = service.client(), new_bucket(), new_bucket()
+    with database(service) as connection:
+        connection.execute(FILL_UPLOADS, [bucket, 9_999])
+    upload_id = client.create_multipart_upload(Bucket=bucket, Key="a")["UploadId"]
+    with pytest.raises(CosServiceError) as raised:
+        client.create_multipart_upload(Bucket=bucket, Key="b")
+    assert (raised.value.get_status_code(), raised.value.get_error_code()) == (400, "TooManyUploads")
+    assert f"{bucket} has 10000 unfinished uploads" in raised.value.get_error_msg()
+    assert "complete or abort some" in raised.value.get_error_msg()
+    client.create_multipart_upload(Bucket=other, Key="a")
+    client.abort_multipart_upload(Bucket=bucket, Key="a", UploadId=upload_id)
+    client.create_multipart_upload(Bucket=bucket, Key="b")
 
 
 def test_copies_within_a_quota(service: Server, new_bucket: Callable[[], str]) -> None:

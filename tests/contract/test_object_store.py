@@ -94,6 +94,7 @@ async def place(
                 clock=clock,
                 new_upload_id=new_upload_id,
                 max_bytes=100 * MIB,
+                max_uploads=100,
                 mounts=mounts,
             ),
         )

@@ -57,6 +57,7 @@ class Store:
             clock=self.clock,
             new_upload_id=new_upload_id,
             max_bytes=1 << 30,
+            max_uploads=100,
         )
 
     async def too_slow(self) -> AsyncIterator[bytes]:

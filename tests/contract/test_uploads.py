@@ -56,6 +56,7 @@ class Store:
     blobs: ObstoreBlobs = field(default_factory=lambda: ObstoreBlobs("memory:///"))
     clock: ShiftedClock = field(default_factory=ShiftedClock)
     max_bytes: int = 10 * MIN_PART_BYTES
+    max_uploads: int = 1000
 
     @property
     def uploads(self) -> UploadStore:
@@ -66,6 +67,7 @@ class Store:
             clock=self.clock,
             new_upload_id=new_upload_id,
             max_bytes=self.max_bytes,
+            max_uploads=self.max_uploads,
         )
 
     @property
@@ -419,6 +421,17 @@ async def test_a_job_on_an_object_of_parts(store: Store) -> None:
     assert (ended.state, media.heard) == (JobState.SUCCESS, MEGABYTE + b"end")
 
 
+async def test_up_to_the_limit(store: Store) -> None:
+    """One unfinished upload more is refused and not there; in place of one that ended there may be another."""
+    store.max_uploads = 3
+    ids = [await store.begin(key) for key in "abc"]
+    for _ in range(2):
+        await refused(store.begin("d"), "TooManyUploads")
+    await store.uploads.abort(HOME, "a", ids[0])
+    await store.begin("d")
+    assert len(await execute(store.database, "SELECT upload_id FROM uploads")) == 3
+
+
 class TestStale:
     """Uploads that nobody ends."""
 
@@ -459,7 +472,7 @@ class TestStale:
         going_on = asyncio.create_task(self.stale(store, 7, 8).run())
         for _ in range(2):
             upload_id = await store.begin()
-            while await execute(store.database, "SELECT FROM uploads WHERE upload_id = %s", upload_id):
+            while await execute(store.database, "SELECT 1 FROM uploads WHERE upload_id = %s", upload_id):
                 await asyncio.sleep(0.01)
         going_on.cancel()
         with suppress(asyncio.CancelledError):

@@ -245,6 +245,26 @@ async def test_a_quota_below_what_is_there(database: PostgresDatabase) -> None:
     assert await usage(database) == Usage(bytes=4, objects=1)
 
 
+async def complete_whole(database: PostgresDatabase) -> None:
+    """Put an object in place of an upload of as many bytes."""
+    async with database.transaction() as tx:
+        await put_object(tx, stored("a"))
+        await tx.uploads.remove("u1")
+
+
+async def test_an_upload_of_a_bucket_above_its_quota(database: PostgresDatabase) -> None:
+    """It cannot be completed, though that adds no bytes, and keeps its parts until the quota is raised."""
+    await execute(database, UPLOAD, "u1", BUCKET)
+    await execute(database, PART, "u1", 1, 5)
+    await limit(database, bytes=4)
+    with pytest.raises(ServiceError, match="5 bytes; its quota is 4"):
+        await complete_whole(database)
+    assert await usage(database) == Usage(bytes=5)
+    await limit(database, bytes=5)
+    await complete_whole(database)
+    assert await usage(database) == Usage(bytes=5, objects=1)
+
+
 async def test_no_quota(database: PostgresDatabase) -> None:
     """A quota that is taken away limits nothing any more."""
     await limit(database, objects=0)
@@ -309,6 +329,7 @@ async def test_whatever_is_done_at_once(database: PostgresDatabase, quota: dict[
         clock=SystemClock(),
         new_upload_id=lambda now: new_name("u"),
         max_bytes=1000,
+        max_uploads=1000,
     )
     refused = await asyncio.gather(*(use_at_random(database, uploads, seed) for seed in range(6)))
     assert set().union(*refused) == ({"QuotaExceeded"} if quota else set())

@@ -227,6 +227,7 @@ ELSEWHERE = {
     "AccessForbidden": "answers browsers, which ask by themselves (tests/api/test_cors.py)",
     "BucketAlreadyExists": "needs a second account, which comes with the users of an account",
     "TooManyBuckets": "takes hundreds of buckets, or a server that allows few (tests/contract/test_bucket_store.py)",
+    "TooManyUploads": "takes thousands of uploads, or a server that allows few (tests/api/test_storage.py)",
     "QuotaExceeded": "needs a quota, which the operator of a server sets (tests/api/test_storage.py)",
     "MissingContentMD5": "the SDK always sends it (test_objects_delete.py)",
     "IncompleteBody": "nobody is there to read it: the client has hung up (tests/security/test_limits.py)",

@@ -328,6 +328,10 @@ class Uploads(Protocol):
         """The upload, or None when there is none, or none any more."""
         ...
 
+    async def count(self, bucket: str, most: int) -> int:
+        """How many uploads the bucket has, ``most`` at most."""
+        ...
+
     async def held(self, upload_id: str) -> MultipartUpload | None:
         """The upload, kept from being completed or aborted until the transaction ends; any number may hold it so."""
         ...

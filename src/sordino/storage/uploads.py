@@ -40,6 +40,7 @@ class UploadStore:
     Attributes:
         new_upload_id: makes an id that is greater than those of earlier times.
         max_bytes: of a whole object.
+        max_uploads: how many of a bucket may be unfinished; a few more, if they begin at once.
         mounts: the stores of mounted buckets.
     """
 
@@ -48,13 +49,14 @@ class UploadStore:
     clock: Clock
     new_upload_id: Callable[[datetime], str]
     max_bytes: int
+    max_uploads: int
     mounts: Mounts = NO_MOUNTS
 
     async def begin(self, wanted: Upload, initiator: str) -> MultipartUpload:
         """Begin an upload of the object that ``wanted`` describes; ``initiator`` is the uin of who does.
 
         Raises:
-            ServiceError: NoSuchBucket; NotImplemented for what the store of a mounted bucket does not offer.
+            ServiceError: NoSuchBucket; TooManyUploads; NotImplemented for what a mounted bucket's store does not offer.
         """
         if wanted.bucket.mounted:
             new_object(wanted)
@@ -72,6 +74,11 @@ class UploadStore:
             acl=wanted.acl,
         )
         async with self.database.transaction() as tx:
+            if await tx.uploads.count(upload.bucket, self.max_uploads) >= self.max_uploads:
+                raise errors.TOO_MANY_UPLOADS(
+                    f"The bucket {upload.bucket} has {self.max_uploads} unfinished uploads, as many as it may have; "
+                    "complete or abort some of them (GET /?uploads lists them)."
+                )
             await tx.uploads.add(upload)
         return upload
 

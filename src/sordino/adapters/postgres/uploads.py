@@ -28,6 +28,9 @@ VALUES (%(upload_id)s, %(bucket)s, %(key)s, %(initiator)s, %(initiated_at)s, %(c
         %(metadata)s, %(storage_class)s, %(acl)s)
 """
 _GET: Final = f"SELECT {_COLUMNS} FROM uploads WHERE upload_id = %(upload_id)s"  # noqa: S608 - the text put in is ours
+_COUNT: Final = """
+SELECT count(*) AS uploads FROM (SELECT FROM uploads WHERE bucket = %(bucket)s LIMIT %(most)s) AS counted
+"""
 # Whoever adds a part holds the row so, and whoever ends the upload waits for it.
 _HELD: Final = f"{_GET} FOR KEY SHARE"
 _LOCKED: Final = f"{_GET} FOR UPDATE"
@@ -117,6 +120,11 @@ class PostgresUploads:
     async def get(self, upload_id: str) -> MultipartUpload | None:
         """The upload, or None when there is none, or none any more."""
         return await self._one(_GET, upload_id)
+
+    async def count(self, bucket: str, most: int) -> int:
+        """How many uploads the bucket has, ``most`` at most."""
+        row = await (await self.connection.execute(_COUNT, {"bucket": bucket, "most": most})).fetchone()
+        return row["uploads"] if row else 0
 
     async def held(self, upload_id: str) -> MultipartUpload | None:
         """The upload, kept from being completed or aborted until the transaction ends; any number may hold it so."""
