@@ -5,6 +5,8 @@ import hmac
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from qcloud_cos.cos_comm import xml_to_dict
 from receiver import Answer, Received, Receiver, receiving
 from sdk.clients import send
 from server import Server, new_room
-from support import free_port, job_body, start_service, wait_for_jobs, wait_ready
+from support import clean_environment, free_port, job_body, start_service, wait_for_jobs, wait_ready
 
 SECRET = "correct horse battery staple"
 
@@ -226,6 +228,32 @@ def test_again(place: Place, receiver: Receiver) -> None:
         second.headers["x-sordino-delivery"],
         first.headers["x-sordino-delivery"],
     ]
+
+
+def operated(place: Place, job_id: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """What ``sordino admin job callbacks`` says beside the service."""
+    command = [sys.executable, "-m", "sordino", "admin", "job", "callbacks", job_id, *options]
+    command += ["--data", str(place.server.data)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=clean_environment())
+
+
+def test_the_operator_sees_them_and_sends_one_again(place: Place, receiver: Receiver) -> None:
+    """On the server's machine, without a key of it; what cannot be sent is told in a line."""
+    job = place.submit(CallBack=receiver.url())
+    first = receiver.next()
+    place.settled(job)
+    (delivery,) = json.loads(operated(place, job, "--json").stdout)
+    assert (delivery["to"], delivery["state"]) == (receiver.url(), "Delivered")
+    assert [(it["number"], it["status"], it["error"]) for it in delivery["attempts"]] == [(1, 200, None)]
+    shown = operated(place, job, "--again")
+    assert shown.returncode == 0, shown.stderr
+    assert delivery["delivery_id"] in shown.stdout
+    assert receiver.next().body == first.body
+    refused = operated(place, "jnone", "--again")
+    assert (refused.returncode, refused.stderr) == (1, "sordino: There is no job jnone.\n")
+    silent = place.submit(CallBack="no")
+    place.end(silent)
+    assert "has no callback" in operated(place, silent, "--again").stderr
 
 
 def test_calls_of_our_own(place: Place) -> None:

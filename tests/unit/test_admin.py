@@ -9,7 +9,7 @@ from rows import job
 from sordino.adapters.postgres import embedded
 from sordino.adapters.postgres.embedded import EmbeddedPostgresError, find_running
 from sordino.cli import app
-from sordino.cli.admin import _show
+from sordino.cli.admin_job import _show
 
 runner = CliRunner()
 
@@ -89,7 +89,7 @@ def test_weights_that_are_none(tmp_path, weight):
         assert admin(*command, weight, "--data", tmp_path).exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["show", "cancel"])
+@pytest.mark.parametrize("command", ["show", "cancel", "callbacks"])
 def test_job_without_a_service(tmp_path, command):
     """The same holds for jobs."""
     result = admin("job", command, "j1", "--data", tmp_path)

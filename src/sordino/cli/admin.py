@@ -9,7 +9,8 @@ import typer
 
 from sordino.cli import admin_mount
 from sordino.cli.admin_bucket import bucket_app
-from sordino.cli.operate import BucketName, Data, Json, JsonArray, print_table, run_with, with_database
+from sordino.cli.admin_job import job_app
+from sordino.cli.operate import BucketName, Data, JsonArray, print_table, run_with, with_database
 from sordino.cli.start import fail, read_settings
 from sordino.domain.release import MAX_WEIGHT
 
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
     from sordino.adapters.certificates import Names
     from sordino.adapters.tls_directory import Made
     from sordino.domain.identity import Account
-    from sordino.domain.job import Job
     from sordino.domain.queue import NewLimits, Queue
-    from sordino.jobs.operate import OperateJobs
     from sordino.jobs.queues import Queues
     from sordino.settings import Settings
     from sordino.storage.accounts import Accounts
@@ -38,12 +37,10 @@ account_app = typer.Typer(help="Weights of accounts. The service must be running
 app.add_typer(account_app, name="account")
 queue_app = typer.Typer(help="Limits and weights of queues. The service must be running.", no_args_is_help=True)
 app.add_typer(queue_app, name="queue")
-job_app = typer.Typer(help="Jobs, whosever they are. The service must be running.", no_args_is_help=True)
 app.add_typer(job_app, name="job")
 admin_mount.add_to(bucket_app)
 app.add_typer(bucket_app, name="bucket")
 
-JobId = Annotated[str, typer.Argument(help="Id of the job.", metavar="JOB_ID")]
 Limit = Annotated[str | None, typer.Option(help=f"A number from 1, or `{DEFAULT}`: the server's setting.")]
 
 
@@ -208,54 +205,6 @@ def _limits(max_size: str | None, max_concurrent: str | None, weight: int | None
     return cast("NewLimits", limits)
 
 
-@job_app.command("show")
-def show_job(job_id: JobId, as_json: Json = False, data: Data = None) -> None:
-    """Show a job."""
-    _show(_run_jobs(read_settings(data=data), lambda jobs: jobs.show(job_id)), as_json=as_json)
-
-
-@job_app.command("cancel")
-def cancel_job(job_id: JobId, as_json: Json = False, data: Data = None) -> None:
-    """Cancel a job that waits or runs, and show it.
-
-    A worker that runs it stops within a second; the job leaves no output. What has ended stays as it is.
-    """
-    _show(_run_jobs(read_settings(data=data), lambda jobs: jobs.stop(job_id)), as_json=as_json)
-
-
-def _show(job: "Job", *, as_json: bool) -> None:
-    row = _job_row(job)
-    if as_json:
-        typer.echo(json.dumps(row, ensure_ascii=False, indent=2))
-        return
-    for name, value in row.items():
-        if value not in (None, ""):
-            typer.echo(f"{name.replace('_', ' '):>12}  {_harmless(str(value))}")
-
-
-def _harmless(text: str) -> str:
-    """The text without what a terminal would obey: names of objects are their users'."""
-    return text if text.isprintable() else ascii(text)
-
-
-def _job_row(job: "Job") -> dict[str, Any]:
-    """What is shown of a job; times are in UTC."""
-    times = {name: getattr(job, name) for name in ("created_at", "started_at", "ended_at")}
-    return {
-        "job_id": job.job_id,
-        "bucket": job.bucket,
-        "queue_id": job.queue_id,
-        "state": str(job.state),
-        "progress": job.progress,
-        "attempt": job.attempt,
-        "input": job.input_object,
-        "output": f"{job.operation.output.bucket}/{job.operation.output.object}",
-        **{name: time.isoformat() if time else None for name, time in times.items()},
-        "code": job.code if job.state.terminal else None,
-        "message": job.message,
-    }
-
-
 def _number(name: str, text: str) -> int | None:
     from sordino.domain.queue import MAX_LIMIT
 
@@ -278,13 +227,6 @@ def _run_accounts(settings: "Settings", use: "Callable[[Accounts], Awaitable[T]]
     from sordino.bootstrap import open_accounts
 
     return run_with(lambda: open_accounts(with_database(settings)), use)
-
-
-def _run_jobs(settings: "Settings", use: "Callable[[OperateJobs], Awaitable[T]]") -> T:
-    """Do something with its jobs."""
-    from sordino.bootstrap import open_jobs
-
-    return run_with(lambda: open_jobs(with_database(settings)), use)
 
 
 async def _all(queues: "Queues", bucket: str) -> "Sequence[Queue]":

@@ -32,6 +32,23 @@ async def announce(tx: Transaction, job: Job, at: datetime) -> bool:
     return True
 
 
+async def announce_again(tx: Transaction, job: Job, at: datetime) -> None:
+    """Have the end of a job told once more, to where its callback goes now.
+
+    Raises:
+        ServiceError: InvalidArgument: it has not ended, has no callback, or ``MAX_WAITING`` of its deliveries wait.
+    """
+    if job.state not in TOLD_STATES:
+        raise errors.INVALID_ARGUMENT(
+            f"The job {job.job_id} is {job.state}; its callback can be sent again once it is Success or Failed."
+        )
+    _check_few_wait(job.job_id, await tx.deliveries.waiting(job.job_id))
+    if not await announce(tx, job, at):
+        raise errors.INVALID_ARGUMENT(
+            f"The job {job.job_id} has no callback: give its queue a NotifyConfig, or the next job a CallBack."
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCallbacks:
     """What users do with callbacks.
@@ -115,15 +132,7 @@ class JobCallbacks:
         """
         async with self.database.transaction() as tx:
             job = await _job(tx, bucket, job_id)
-            if job.state not in TOLD_STATES:
-                raise errors.INVALID_ARGUMENT(
-                    f"The job {job_id} is {job.state}; its callback can be sent again once it is Success or Failed."
-                )
-            _check_few_wait(job_id, await tx.deliveries.waiting(job_id))
-            if not await announce(tx, job, self.clock.now()):
-                raise errors.INVALID_ARGUMENT(
-                    f"The job {job_id} has no callback: give its queue a NotifyConfig, or the next job a CallBack."
-                )
+            await announce_again(tx, job, self.clock.now())
             deliveries = await tx.deliveries.of_job(job_id)
         self.poke()
         return deliveries
