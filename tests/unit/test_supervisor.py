@@ -116,7 +116,8 @@ def test_programs_restart_while_a_care_fails(tmp_path: Path) -> None:
 STUBBORN = """
 import signal, sys, time
 asked = []
-signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+for number in (signal.SIGTERM, signal.SIGQUIT):
+    signal.signal(number, lambda *_: asked.append(1))
 open(sys.argv[1], "w").close()
 while len(asked) < {enough}:
     time.sleep(0.01)
@@ -127,11 +128,12 @@ while len(asked) < {enough}:
 def test_a_second_stop_asks_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: Mock, enough: int, stops: int
 ) -> None:
-    """A program has time to end; a second stop asks it once more, and one that never ends is killed in the end."""
+    """A program has time to end; a second stop at once makes it hurry, and one that never ends is killed in the end."""
     monkeypatch.setattr(supervisor, "STOP_SECONDS", 0.5)
     began = tmp_path / "began"
     command = [sys.executable, "-c", STUBBORN.format(enough=enough), str(began)]
-    kept = Supervisor(programs=[Program(name="worker-1", command=command)], patience=0.0 if enough == 1000 else 60.0)
+    program = Program(name="worker-1", command=command, hurry=signal.SIGQUIT)
+    kept = Supervisor(programs=[program], patience=0.0 if enough == 1000 else 60.0)
     thread = threading.Thread(target=kept.run)
     thread.start()
     deadline = time.monotonic() + 20
@@ -139,7 +141,6 @@ def test_a_second_stop_asks_again(
         time.sleep(0.02)
     for _ in range(stops):
         kept.stop()
-        time.sleep(0.3)
     thread.join(20)
     assert not thread.is_alive()
     assert log.warning.called is (enough == 1000)

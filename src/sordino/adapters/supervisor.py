@@ -26,11 +26,20 @@ _ASKED = (0, -signal.SIGTERM)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A process to keep: its name in the log, its command line, and file descriptors to hand down."""
+    """A process to keep.
+
+    Attributes:
+        name: in the log.
+        command: its command line.
+        pass_fds: file descriptors to hand down.
+        hurry: what it gets when it was asked to end, by SIGTERM, and shall hurry. Of two equal signals that come before
+            it runs again the system delivers one.
+    """
 
     name: str
     command: Sequence[str]
     pass_fds: tuple[int, ...] = ()
+    hurry: signal.Signals = signal.SIGTERM
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,6 +84,16 @@ class _Child:
                 self._start(now)
         elif (status := self.process.poll()) is not None:
             self._note_end(now, status)
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process does."""
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send its process a signal, if it runs."""
+        if self.process is not None:
+            self.process.send_signal(number)
 
     def _note_end(self, now: float, status: int) -> None:
         """Start again at once; after a pause that doubles when it has ended soon after its last start, too."""
@@ -130,26 +149,22 @@ class Supervisor:
                 for child in children:
                     child.tend()
                 self._stop.wait(0.1)
-            self._end([child.process for child in children if child.process])
+            self._end(children)
         finally:
             os.close(lifeline)
             os.close(held)
 
-    def _end(self, processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+    def _end(self, children: Sequence[_Child]) -> None:
         log.info("stopping; a second signal hurries", seconds_for_running_jobs=self.patience)
         deadline = time.monotonic() + self.patience + STOP_SECONDS
-        self._hurry.set()
-        while (alive := [process for process in processes if process.poll() is None]) and time.monotonic() < deadline:
-            if self._hurry.is_set():
+        for child in children:
+            child.signal(signal.SIGTERM)
+        while (alive := [child for child in children if child.runs]) and time.monotonic() < deadline:
+            if self._hurry.wait(0.05):
                 self._hurry.clear()
-                _terminate(alive)
-            self._hurry.wait(0.05)
-        _kill(alive)
-
-
-def _terminate(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
-    for process in processes:
-        process.terminate()
+                for child in alive:
+                    child.signal(child.program.hurry)
+        _kill([child.process for child in alive if child.process])
 
 
 def _kill(processes: Sequence["subprocess.Popen[bytes]"]) -> None:

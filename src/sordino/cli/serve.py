@@ -89,7 +89,10 @@ def _serve(settings: "Settings", listeners: "Sequence[socket.socket]", stack: "E
     supervisor = Supervisor(
         programs=[
             _api_program([*me, "api"], [listener.fileno() for listener in listeners]),
-            *(Program(name=f"worker-{number + 1}", command=[*me, "worker"]) for number in range(settings.workers)),
+            *(
+                Program(name=f"worker-{number + 1}", command=[*me, "worker"], hurry=signal.SIGQUIT)
+                for number in range(settings.workers)
+            ),
         ],
         cares=cares,
         patience=settings.drain_seconds,
