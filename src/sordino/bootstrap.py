@@ -175,21 +175,24 @@ async def open_mounts(settings: Settings) -> AsyncIterator[MountStore]:
         NoDatabaseError: its database does not answer, or is another version's.
     """
     async with _open_running(settings) as database:
-        clock = SystemClock()
         yield MountStore(
             database=database,
-            clock=clock,
+            clock=SystemClock(),
             vault=_vault(settings),
-            buckets=BucketStore(
-                database=database,
-                clock=clock,
-                new_queue_id=new_queue_id,
-                bind_on_create=settings.bind_on_create,
-                max_buckets=settings.max_buckets,
-            ),
+            buckets=_bucket_store(settings, database),
             region=settings.region,
             try_mount=try_mount,
         )
+
+
+def _bucket_store(settings: Settings, database: PostgresDatabase) -> BucketStore:
+    return BucketStore(
+        database=database,
+        clock=SystemClock(),
+        new_queue_id=new_queue_id,
+        bind_on_create=settings.bind_on_create,
+        max_buckets=settings.max_buckets,
+    )
 
 
 def _vault(settings: Settings) -> FernetVault:
@@ -287,13 +290,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
                 models=denoisers.names(),
                 database=base.database,
                 clock=clock,
-                buckets=BucketStore(
-                    database=base.database,
-                    clock=clock,
-                    new_queue_id=new_queue_id,
-                    bind_on_create=settings.bind_on_create,
-                    max_buckets=settings.max_buckets,
-                ),
+                buckets=_bucket_store(settings, base.database),
                 objects=objects,
                 copies=Copies(database=base.database, blobs=base.blobs, clock=clock, objects=objects),
                 sharing=Sharing(database=base.database, default_cors=Cors.of_origins(settings.cors_origins)),

@@ -39,8 +39,9 @@ ON CONFLICT (upload_id, number) DO UPDATE SET size = excluded.size, blob_id = ex
 async def usage(database: PostgresDatabase, bucket: str = BUCKET) -> Usage:
     """What the bucket holds; told the same by the rows themselves."""
     async with database.transaction() as tx:
-        used = await tx.usages.of(bucket)
-        assert used == await tx.usages.counted(bucket)
+        used, counted = await tx.usages.both(bucket)
+        assert used == counted
+        assert used == await tx.usages.of(bucket)
         assert (await tx.usages.all()).get(bucket, Usage()) == used
     return used
 

@@ -20,7 +20,7 @@ from fastcrc import crc64
 
 from sordino import errors
 from sordino.adapters.s3_client import IN_THREAD_BYTES, RefusedError, S3Client, headers_of, refusal
-from sordino.domain.bucket import Bucket, Listing, StoredObject, common_prefix
+from sordino.domain.bucket import STORED_HEADERS, Bucket, Listing, StoredObject, common_prefix
 from sordino.domain.mount import Mount, NewObject
 from sordino.domain.ports import (
     BlobNotFoundError,
@@ -56,7 +56,6 @@ CRC64: Final = "sordino-crc64"
 COS_CRC64: Final = "x-cos-hash-crc64ecma"
 METADATA: Final = "x-amz-meta-"
 COS_METADATA: Final = "x-cos-meta-"
-KEPT_HEADERS: Final = ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires")
 DEFAULT_CLASS: Final = "STANDARD"
 
 # After every key that begins with what stands before it.
@@ -260,7 +259,7 @@ class S3Bucket:
             blob_id="",
             last_modified=_date(headers.get("last-modified", "")),
             content_type=headers.get("content-type") or "application/octet-stream",
-            headers={name: value for name in KEPT_HEADERS if (value := headers.get(name.lower()))},
+            headers={name: value for name in STORED_HEADERS if (value := headers.get(name.lower()))},
             metadata=metadata,
             storage_class=headers.get("x-amz-storage-class") or headers.get("x-cos-storage-class") or DEFAULT_CLASS,
         )

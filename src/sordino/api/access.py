@@ -9,7 +9,6 @@ from sordino import errors
 from sordino.api.call import Call
 from sordino.domain.acl import Acl
 from sordino.domain.bucket import Bucket, StoredObject
-from sordino.errors import ServiceError
 
 OVERRIDES = "response-"
 
@@ -39,12 +38,10 @@ async def _found(call: Call, bucket: Bucket, key: str) -> StoredObject:
     if bucket.mounted and bucket.acl is not Acl.PUBLIC_READ:
         # Nothing in it is open, and its store need not be asked.
         raise call.denied(bucket)
-    try:
-        return await call.services.objects.head(bucket, key)
-    except ServiceError as refusal:
-        if refusal.code != errors.NO_SUCH_KEY.code or bucket.acl is Acl.PUBLIC_READ:
-            raise
-        raise call.denied(bucket) from None
+    stored = await call.services.objects.find(bucket, key)
+    if stored is None:
+        raise errors.NO_SUCH_KEY() if bucket.acl is Acl.PUBLIC_READ else call.denied(bucket)
+    return stored
 
 
 def bucket_to_list(call: Call) -> Bucket:

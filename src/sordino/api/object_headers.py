@@ -12,11 +12,10 @@ from starlette.requests import Request
 
 from sordino import errors
 from sordino.domain.acl import Acl
-from sordino.domain.bucket import MAX_METADATA_BYTES, StoredObject
+from sordino.domain.bucket import MAX_METADATA_BYTES, STORED_HEADERS, StoredObject
 from sordino.wire.query import Query
 from sordino.wire.words import quote
 
-STORED_HEADERS = ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires")
 STORAGE_CLASSES = (
     "STANDARD",
     "STANDARD_IA",

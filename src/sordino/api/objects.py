@@ -14,7 +14,6 @@ from sordino.api.body import chunks, length_of, require_length
 from sordino.api.call import Call, xml
 from sordino.api.files import FilesResponse, can_send_files
 from sordino.domain.bucket import Bucket, StoredObject
-from sordino.errors import ServiceError
 from sordino.storage.objects import Upload
 from sordino.wire.batch_delete import MAX_BYTES, ROOT, parse_batch_delete, render_batch_delete
 from sordino.wire.times import http_date
@@ -101,14 +100,7 @@ async def refuse_existing(call: Call, upload: Upload) -> None:
     Raises:
         ServiceError: FileAlreadyExists.
     """
-    if upload.overwrite:
-        return
-    try:
-        await call.services.objects.head(upload.bucket, upload.key)
-    except ServiceError as refusal:
-        if refusal.code != errors.NO_SUCH_KEY.code:
-            raise
-    else:
+    if not upload.overwrite and await call.services.objects.find(upload.bucket, upload.key) is not None:
         raise errors.FILE_ALREADY_EXISTS()
 
 

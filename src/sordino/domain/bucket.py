@@ -11,6 +11,8 @@ from sordino.domain.quota import NO_QUOTA, Quota
 MAX_KEY_BYTES = 850
 MAX_METADATA_BYTES = 2048
 MAX_HOST_LABEL = 60
+STORED_HEADERS = ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires")
+"""Headers, beside Content-Type, that are kept with an object and given back with it."""
 
 _BUCKET = re.compile(r"(?P<name>[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)-(?P<appid>[0-9]+)")
 

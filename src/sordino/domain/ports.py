@@ -296,12 +296,8 @@ class Usages(Protocol):
         """What each bucket holds that holds anything."""
         ...
 
-    async def counted(self, bucket: str) -> Usage:
-        """The same as ``of``, found by reading the rows of all its objects and parts."""
-        ...
-
     async def both(self, bucket: str) -> tuple[Usage, Usage]:
-        """``of`` and ``counted`` at the same moment."""
+        """``of``, and the same found by reading the rows of all its objects and parts, at the same moment."""
         ...
 
     async def unfolded(self, limit: int) -> Sequence[str]:

@@ -192,9 +192,7 @@ class Pipeline:
         """
         async with self.database.transaction() as tx:
             bucket, target = await _check_target(tx, job)
-            stored = None if bucket.mounted else await tx.objects.get(job.bucket, job.input_object)
-        if bucket.mounted:
-            stored = await self._head_mounted(bucket, job.input_object)
+        stored = await self.objects.find(bucket, job.input_object)
         if stored is None:
             raise errors.RESOURCE_NOT_FOUND(f"There is no object {job.input_object!r} in {job.bucket}.")
         if stored.size > self.limits.max_input_bytes:
@@ -206,14 +204,6 @@ class Pipeline:
             await asyncio.to_thread(source.write, chunk)
         await asyncio.to_thread(source.flush)
         return target
-
-    async def _head_mounted(self, bucket: Bucket, key: str) -> StoredObject | None:
-        try:
-            return await self.objects.head(bucket, key)
-        except ServiceError as refusal:
-            if refusal.code == errors.NO_SUCH_KEY.code:
-                return None
-            raise
 
     async def store(self, job: Job, bucket: Bucket, target: BinaryIO, info: MediaInfo) -> tuple[StoredObject, str]:
         """Write the result's bytes, and tell their MD5; nobody sees them until ``finish`` writes the row.

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 from sordino import errors
 from sordino.domain.bucket import Bucket, Piece, StoredObject
-from sordino.domain.ports import BlobExpiredError, BlobNotFoundError, Blobs, Clock, Database
+from sordino.domain.ports import BlobNotFoundError, Blobs, Clock, Database
 from sordino.errors import ServiceError
-from sordino.storage.objects import UPLOAD_TIME, ObjectStore, Upload, new_object
+from sordino.storage.objects import UPLOAD_TIME, ObjectStore, Upload, new_object, stored_object
+from sordino.storage.writing import arriving
 
 AT_ONCE = 8
 """Pieces on their way at a time: a remote store takes a while for each."""
@@ -96,28 +97,20 @@ class Copies:
             raise replaced() from error
 
     def _row(self, stored: StoredObject, target: Upload, copies: Sequence[Piece]) -> StoredObject:
-        return StoredObject(
-            bucket=target.bucket.name,
-            key=target.key,
+        return stored_object(
+            target,
             size=stored.size,
             etag=stored.etag,
             crc64=stored.crc64,
             blob_id=uuid.uuid4().hex if stored.pieces else copies[0].blob_id,
-            last_modified=self.clock.now(),
-            content_type=target.content_type,
-            headers=target.headers,
-            metadata=target.metadata,
-            storage_class=target.storage_class,
-            acl=target.acl,
+            at=self.clock.now(),
             pieces=stored.pieces,
         )
 
     async def _put(self, row: StoredObject, copies: Sequence[Piece], target: Upload) -> StoredObject:
-        try:
+        with arriving():
             async with self.database.transaction() as tx:
                 await tx.objects.put(row, copies if row.pieces else (), overwrite=target.overwrite)
-        except BlobExpiredError as error:
-            raise errors.REQUEST_TIMEOUT() from error
         return row
 
 

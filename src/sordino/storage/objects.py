@@ -10,15 +10,13 @@ The objects of a mounted bucket have neither: its store is asked for everything.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sordino import errors
 from sordino.domain.acl import Acl
 from sordino.domain.bucket import MAX_KEY_BYTES, Bucket, Listing, Piece, StoredObject
 from sordino.domain.mount import NewObject
 from sordino.domain.ports import (
-    BlobDigest,
-    BlobExpiredError,
     BlobNotFoundError,
     Blobs,
     Clock,
@@ -28,7 +26,7 @@ from sordino.domain.ports import (
     Mounts,
 )
 from sordino.errors import ServiceError
-from sordino.storage.writing import write_blob
+from sordino.storage.writing import arriving, write_blob
 
 UPLOAD_TIME = timedelta(days=1)
 """How long an object may be on its way; for so long the bytes of a writer that died stay."""
@@ -98,10 +96,8 @@ class ObjectStore:
             return await mounted.put(new_object(upload), chunks)
         stored = await self.write_blob(upload, chunks)
         try:
-            await self._put_row(stored, overwrite=upload.overwrite)
-        except BlobExpiredError as error:
-            await self.discard(stored)
-            raise errors.REQUEST_TIMEOUT() from error
+            with arriving():
+                await self._put_row(stored, overwrite=upload.overwrite)
         except ServiceError:
             # Not left to the sweep, see ``write_blob``.
             await self.discard(stored)
@@ -124,7 +120,9 @@ class ObjectStore:
         _check_key(upload.key)
         until = self.clock.now() + UPLOAD_TIME
         blob_id, digest = await write_blob(self.database, self.blobs, self.clock, chunks, until=until, md5=upload.md5)
-        return self._row(upload, blob_id, digest)
+        return stored_object(
+            upload, size=digest.size, etag=digest.md5, crc64=digest.crc64, blob_id=blob_id, at=self.clock.now()
+        )
 
     async def discard(self, stored: StoredObject) -> None:
         """Remove the bytes of ``write_blob`` that became no object; their note goes with the next sweep after its time.
@@ -134,35 +132,28 @@ class ObjectStore:
         """
         await self.blobs.remove(stored.blob_id)
 
-    def _row(self, upload: Upload, blob_id: str, digest: BlobDigest) -> StoredObject:
-        return StoredObject(
-            bucket=upload.bucket.name,
-            key=upload.key,
-            size=digest.size,
-            etag=digest.md5,
-            crc64=digest.crc64,
-            blob_id=blob_id,
-            last_modified=self.clock.now(),
-            content_type=upload.content_type,
-            headers=upload.headers,
-            metadata=upload.metadata,
-            storage_class=upload.storage_class,
-            acl=upload.acl,
-        )
-
     async def head(self, bucket: Bucket, key: str) -> StoredObject:
         """The object's row.
 
         Raises:
             ServiceError: NoSuchKey.
         """
-        if bucket.mounted:
-            return await (await self.mounts.open(bucket)).head(key)
-        async with self.database.reading() as tx:
-            stored = await tx.objects.get(bucket.name, key)
+        stored = await self.find(bucket, key)
         if stored is None:
             raise errors.NO_SUCH_KEY()
         return stored
+
+    async def find(self, bucket: Bucket, key: str) -> StoredObject | None:
+        """The object's row; None when there is none."""
+        if not bucket.mounted:
+            async with self.database.reading() as tx:
+                return await tx.objects.get(bucket.name, key)
+        try:
+            return await (await self.mounts.open(bucket)).head(key)
+        except ServiceError as refusal:
+            if refusal.code != errors.NO_SUCH_KEY.code:
+                raise
+            return None
 
     async def read(self, bucket: Bucket, stored: StoredObject, start: int, end: int) -> AsyncIterator[bytes]:
         """The object's bytes ``start`` to ``end`` (exclusive).
@@ -251,6 +242,27 @@ class ObjectStore:
             return await mounted.list(prefix=prefix, delimiter=delimiter, marker=marker, limit=limit)
         async with self.database.transaction() as tx:
             return await tx.objects.list(bucket.name, prefix=prefix, delimiter=delimiter, marker=marker, limit=limit)
+
+
+def stored_object(
+    upload: Upload, *, size: int, etag: str, crc64: int | None, blob_id: str, at: datetime, pieces: int = 0
+) -> StoredObject:
+    """The row of the object that ``upload`` describes, made ``at`` of these bytes (see ``StoredObject``)."""
+    return StoredObject(
+        bucket=upload.bucket.name,
+        key=upload.key,
+        size=size,
+        etag=etag,
+        crc64=crc64,
+        blob_id=blob_id,
+        last_modified=at,
+        content_type=upload.content_type,
+        headers=upload.headers,
+        metadata=upload.metadata,
+        storage_class=upload.storage_class,
+        acl=upload.acl,
+        pieces=pieces,
+    )
 
 
 def new_object(upload: Upload) -> NewObject:

@@ -10,14 +10,14 @@ other, as one object. No lock is held meanwhile: whoever completes it, too, writ
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
 from sordino import errors
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.crc64 import combined
-from sordino.domain.ports import BlobExpiredError, BlobNotFoundError, Blobs, Clock, Database, Mounts, Transaction
+from sordino.domain.ports import BlobNotFoundError, Blobs, Clock, Database, Mounts, Transaction
 from sordino.domain.upload import (
     MAX_PARTS,
     MIN_PART_BYTES,
@@ -29,8 +29,8 @@ from sordino.domain.upload import (
     combined_etag,
 )
 from sordino.errors import ServiceError
-from sordino.storage.objects import NO_MOUNTS, UPLOAD_TIME, Upload, new_object
-from sordino.storage.writing import write_blob
+from sordino.storage.objects import NO_MOUNTS, UPLOAD_TIME, Upload, new_object, stored_object
+from sordino.storage.writing import arriving, write_blob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +128,10 @@ class UploadStore:
             ServiceError: NoSuchUpload, QuotaExceeded, RequestTimeOut.
         """
         try:
-            async with self.database.transaction() as tx:
-                _in_place(await tx.uploads.held(upload_id), bucket, key)
-                await tx.uploads.put_part(upload_id, part)
-        except BlobExpiredError as error:
-            await self.blobs.remove(part.blob_id)
-            raise errors.REQUEST_TIMEOUT() from error
+            with arriving():
+                async with self.database.transaction() as tx:
+                    _in_place(await tx.uploads.held(upload_id), bucket, key)
+                    await tx.uploads.put_part(upload_id, part)
         except ServiceError:
             # Not left to the sweep, see ``write_blob``.
             await self.blobs.remove(part.blob_id)
@@ -178,7 +176,7 @@ class UploadStore:
             parts = _chosen(await tx.uploads.parts(upload_id, limit=MAX_PARTS), named)
             _check_sizes(parts, self.max_bytes)
             # The CRC of thousands of parts takes seconds at worst, in which others are answered.
-            stored = await asyncio.to_thread(_assembled, upload, parts, self.clock.now())
+            stored = await asyncio.to_thread(_assembled, bucket, upload, parts, self.clock.now())
             await tx.uploads.complete(upload_id, stored, [part.number for part in parts], overwrite=overwrite)
         return stored
 
@@ -190,22 +188,11 @@ class UploadStore:
             upload = _in_place(await tx.uploads.get(upload_id), bucket, key)
             parts = _chosen(await tx.uploads.parts(upload_id, limit=MAX_PARTS), named)
         _check_sizes(parts, self.max_bytes)
-        wanted = Upload(
-            bucket=bucket,
-            key=key,
-            content_type=upload.content_type,
-            headers=upload.headers,
-            metadata=upload.metadata,
-            storage_class=upload.storage_class,
-            acl=upload.acl,
-            size=sum(part.size for part in parts),
-            overwrite=overwrite,
-        )
+        wanted = replace(_wanted(bucket, upload), size=sum(part.size for part in parts), overwrite=overwrite)
         mounted = await self.mounts.open(bucket)
         stored = await mounted.put(new_object(wanted), self._bytes(parts))
         async with self.database.transaction() as tx:
-            if await tx.uploads.locked(upload_id) is not None:
-                await tx.uploads.remove(upload_id)
+            await tx.uploads.remove(upload_id)
         return stored
 
     async def _bytes(self, parts: Sequence[Part]) -> AsyncIterator[bytes]:
@@ -305,20 +292,27 @@ def _check_sizes(parts: Sequence[Part], most: int) -> None:
         raise errors.ENTITY_TOO_LARGE(f"The parts have {size} bytes together; an object has at most {most}.")
 
 
-def _assembled(upload: MultipartUpload, parts: Sequence[Part], now: datetime) -> StoredObject:
-    """The object of these parts."""
-    return StoredObject(
-        bucket=upload.bucket,
+def _wanted(bucket: Bucket, upload: MultipartUpload) -> Upload:
+    """The object as it was described when its upload began."""
+    return Upload(
+        bucket=bucket,
         key=upload.key,
-        size=sum(part.size for part in parts),
-        etag=combined_etag(part.etag for part in parts),
-        crc64=combined((part.crc64, part.size) for part in parts),
-        blob_id=upload.upload_id,
-        last_modified=now,
         content_type=upload.content_type,
         headers=upload.headers,
         metadata=upload.metadata,
         storage_class=upload.storage_class,
         acl=upload.acl,
+    )
+
+
+def _assembled(bucket: Bucket, upload: MultipartUpload, parts: Sequence[Part], now: datetime) -> StoredObject:
+    """The object of these parts."""
+    return stored_object(
+        _wanted(bucket, upload),
+        size=sum(part.size for part in parts),
+        etag=combined_etag(part.etag for part in parts),
+        crc64=combined((part.crc64, part.size) for part in parts),
+        blob_id=upload.upload_id,
+        at=now,
         pieces=len(parts),
     )

@@ -1,11 +1,12 @@
 """Blobs on their way: noted for the sweep before their first byte, so that none stays whose writer died."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from sordino import errors
-from sordino.domain.ports import BlobDigest, Blobs, Clock, Database
+from sordino.domain.ports import BlobDigest, BlobExpiredError, Blobs, Clock, Database
 
 
 async def write_blob(
@@ -33,6 +34,19 @@ async def write_blob(
         await blobs.remove(blob_id)
         raise errors.BAD_DIGEST()
     return blob_id, digest
+
+
+@contextmanager
+def arriving() -> Iterator[None]:
+    """Refuse a row whose blob came too late.
+
+    Raises:
+        ServiceError: RequestTimeOut.
+    """
+    try:
+        yield
+    except BlobExpiredError as error:
+        raise errors.REQUEST_TIMEOUT() from error
 
 
 async def _in_time(chunks: AsyncIterator[bytes], clock: Clock, until: datetime) -> AsyncIterator[bytes]:

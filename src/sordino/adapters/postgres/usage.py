@@ -62,12 +62,8 @@ class PostgresUsages:
         rows = await (await self.connection.execute(_ALL)).fetchall()
         return {row["bucket"]: _usage(row) for row in rows}
 
-    async def counted(self, bucket: str) -> Usage:
-        """The same as ``of``, found by reading the rows of all its objects and parts."""
-        return await self._one(_COUNTED, bucket)
-
     async def both(self, bucket: str) -> tuple[Usage, Usage]:
-        """``of`` and ``counted`` at the same moment."""
+        """``of``, and the same found by reading the rows of all its objects and parts, at the same moment."""
         row = await (await self.connection.execute(_BOTH, {"bucket": bucket})).fetchone()
         if row is None:
             return Usage(), Usage()
