@@ -1,6 +1,30 @@
-"""Who is calling."""
+"""Who there is: accounts, their users, groups and roles, and the keys that they sign with."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+CI_ROLE: Final = "CI_QCSRole"
+"""The role under which CI reads what a job reads and writes what it writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """How much an account may ask of the server; None: as the server is set.
+
+    Attributes:
+        requests_per_second: of all its keys together, over a few seconds.
+        queued_jobs: jobs that wait at a time, in all its queues.
+        audio_seconds: seconds of audio that its jobs may read a day (UTC).
+    """
+
+    requests_per_second: int | None = None
+    queued_jobs: int | None = None
+    audio_seconds: int | None = None
+
+
+NO_ALLOWANCE: Final = Allowance()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,17 +35,131 @@ class Account:
         appid: ends its bucket names.
         uin: number of its root user.
         weight: its share of the workers beside other accounts, 1 to ``release.MAX_WEIGHT``.
+        name: what people call it; empty: nothing.
+        enabled: whether its keys are good for anything.
+        allowance: how much it may ask of the server.
     """
 
     appid: str
     uin: str
     weight: int = 1
+    name: str = ""
+    enabled: bool = True
+    allowance: Allowance = NO_ALLOWANCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A user of an account that is not its root.
+
+    Attributes:
+        uin: its number, which no other user or account has.
+        appid: of its account.
+        name: unique in the account.
+        enabled: whether its keys are good for anything.
+        created_at: aware.
+    """
+
+    uin: str
+    appid: str
+    name: str
+    enabled: bool = True
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessKey:
-    """A key pair of an account; the secret never shows in a repr."""
+    """A key pair of an account's root or of one of its users; the secret never shows in a repr.
+
+    Attributes:
+        account: whose key it is.
+        uin: the user's number; None: the root's.
+        enabled: whether it is good for anything.
+        requests_per_second: with this key; None: only what holds for the account.
+    """
 
     secret_id: str
     secret_key: str = field(repr=False)
     account: Account
+    uin: str | None = None
+    enabled: bool = True
+    requests_per_second: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPolicy:
+    """A policy as it is written, under its name (of a session's: ``session``; of a bucket's: the bucket's)."""
+
+    name: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """A role of an account: what services, users or other accounts may do in its name.
+
+    Attributes:
+        trust: the policy document that says who may take it.
+        policies: what it may do, with presets resolved.
+    """
+
+    appid: str
+    name: str
+    trust: str
+    description: str = ""
+    policies: tuple[NamedPolicy, ...] = ()
+
+
+class CallerKind(StrEnum):
+    """What a caller is."""
+
+    ROOT = "root"
+    USER = "user"
+    ROLE = "role"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls, and all that says what he may do.
+
+    Attributes:
+        account: the caller's.
+        kind: the account's root, a user of it, or a role that was taken.
+        name: of the root and of users the uin; of roles the name.
+        policies: of a user those attached to it and to its groups, of a role its own; the root needs none.
+        session: bounds what temporary keys may do to less; None: they may do all that their owner may.
+    """
+
+    account: Account
+    kind: CallerKind
+    name: str
+    policies: tuple[NamedPolicy, ...] = ()
+    session: NamedPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """A key that signed a request, permanent or temporary, and whose it is; the secret never shows in a repr.
+
+    Attributes:
+        token: SHA-256 in hex of the token that must come with a temporary key; None: the key is permanent.
+        expires_at: of a temporary key; None: never.
+        requests_per_second: with this key; None: only what holds for the account.
+    """
+
+    secret_id: str
+    secret_key: str = field(repr=False)
+    caller: Caller
+    token: str | None = field(default=None, repr=False)
+    expires_at: datetime | None = None
+    requests_per_second: int | None = None
+
+    @property
+    def account(self) -> Account:
+        """The caller's account."""
+        return self.caller.account
+
+
+def caller_of(role: Role, account: Account) -> Caller:
+    """A service that acts as a role of an account."""
+    return Caller(account=account, kind=CallerKind.ROLE, name=role.name, policies=role.policies)
