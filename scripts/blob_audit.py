@@ -9,6 +9,7 @@ from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.embedded import find_running
 from sordino.adapters.tasks import EngineTasks, engine
+from sordino.adapters.vault import FernetVault
 from sordino.storage.leftovers import Leftovers
 from sordino.storage.stale_uploads import StaleUploads
 from sordino.storage.sweep import Sweep
@@ -67,7 +68,11 @@ async def audit(data: Path, bucket: str) -> Audit:
     blobs, clock = ObstoreBlobs((data / "blobs").as_uri()), LaterClock()
     app = engine()
     async with PostgresDatabase(
-        dsn, schema="sordino", max_connections=4, tasks=lambda connection: EngineTasks(app, connection)
+        dsn,
+        schema="sordino",
+        max_connections=4,
+        vault=FernetVault(data=data),
+        tasks=lambda connection: EngineTasks(app, connection),
     ) as database:
         stale = await StaleUploads(database=database, clock=clock, keep=KEEP)()
         swept = await Sweep(database=database, blobs=blobs, clock=clock)()

@@ -9,10 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final, LiteralString
 
+from cryptography.fernet import Fernet
+
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.embedded import EmbeddedPostgres
 from sordino.adapters.postgres.migrate import migrate
 from sordino.adapters.tasks import EngineTasks, engine
+from sordino.adapters.vault import FernetVault
 from sordino.bench import turns
 from sordino.domain.release import depth
 from sordino.jobs.release import Releaser
@@ -101,7 +104,11 @@ def passes(directory: Path, *, queues: int, accounts: int, waiting: int, rounds:
 def _filled(runner: asyncio.Runner, dsn: str, schema: str, **sizes: int) -> Iterator[PostgresDatabase]:
     """A database with slots, and queues in which jobs wait; open during the block."""
     database = PostgresDatabase(
-        dsn, schema=schema, max_connections=1, tasks=lambda connection: EngineTasks(engine(), connection)
+        dsn,
+        schema=schema,
+        max_connections=1,
+        vault=FernetVault(data=Path(), keys=(Fernet.generate_key().decode(),)),
+        tasks=lambda connection: EngineTasks(engine(), connection),
     )
     runner.run(migrate(dsn, schema))
     runner.run(database.open())

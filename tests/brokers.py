@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractChannel
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from rows import ROOT
+from rows import ROOT, VAULT
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.migrate import migrate
@@ -101,7 +101,9 @@ async def own_database(dsn: str) -> AsyncIterator[PostgresDatabase]:
     app, schema = engine(), new_name("s")
     await migrate(dsn, schema)
     async with (
-        PostgresDatabase(dsn, schema=schema, max_connections=4, tasks=lambda it: EngineTasks(app, it)) as database,
+        PostgresDatabase(
+            dsn, schema=schema, max_connections=4, vault=VAULT, tasks=lambda it: EngineTasks(app, it)
+        ) as database,
         app.open_async(database.pool),
     ):
         async with database.transaction() as tx:

@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+
+from cryptography.fernet import Fernet
 
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
+from sordino.adapters.vault import FernetVault
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.callback import CallbackTarget
-from sordino.domain.identity import AccessKey, Account
+from sordino.domain.identity import AccessKey, Account, Caller, CallerKind, Signer
 from sordino.domain.job import (
     AudioFormat,
     Channels,
@@ -32,6 +36,12 @@ from sordino.domain.template import Template
 NOW = datetime(2026, 1, 5, 10, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=5)
 ROOT = AccessKey(secret_id="AKIDroot", secret_key="secret", account=Account(appid="1250000000", uin="100000000001"))
+ROOT_SIGNER = Signer(
+    secret_id=ROOT.secret_id,
+    secret_key=ROOT.secret_key,
+    caller=Caller(account=ROOT.account, kind=CallerKind.ROOT, name=ROOT.account.uin),
+)
+VAULT = FernetVault(data=Path("nowhere"), keys=(Fernet.generate_key().decode(),))
 BUCKET = "test-1250000000"
 QUEUE_ID = "p1"
 PLAIN_MEDIA_INFO = MediaInfo(

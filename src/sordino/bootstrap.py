@@ -154,6 +154,7 @@ async def open_foundation(settings: Settings, connections: int | None = None) ->
         database_url(settings),
         schema=settings.database_schema,
         max_connections=connections or settings.database_connections,
+        vault=_vault(settings),
         tasks=lambda connection: EngineTasks(app, connection),
     )
     async with database, aclosing(OpenMounts(database=database, vault=_vault(settings))) as mounts:
@@ -161,9 +162,16 @@ async def open_foundation(settings: Settings, connections: int | None = None) ->
 
 
 async def prepare(settings: Settings, keep: Callable[[AccessKey], None]) -> AccessKey | None:
-    """Bring the database to this version's schema and create the root account on an empty one; its key then."""
+    """Bring the database to this version's schema and create the root account on an empty one; its key then.
+
+    Raises:
+        VaultError: the secrets in the database cannot be read here, or none can be written.
+    """
     await migrate(database_url(settings), settings.database_schema)
     async with open_foundation(settings) as foundation:
+        async with foundation.database.transaction() as tx:
+            await tx.identities.check_keys()
+            await tx.identities.seal_keys()
         return await ensure_root(foundation.database, keep)
 
 
@@ -261,6 +269,7 @@ async def _open_running(settings: Settings) -> AsyncIterator[PostgresDatabase]:
         database_url(settings),
         schema=settings.database_schema,
         max_connections=1,
+        vault=_vault(settings),
         tasks=lambda connection: EngineTasks(engine(), connection),
     )
     async with database:

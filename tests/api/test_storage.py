@@ -17,6 +17,7 @@ from qcloud_cos import CosS3Client, CosServiceError
 
 from disks import mounted_disk
 from raw_http import authorization, host_of, refusal
+from rows import VAULT
 from server import Server
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.embedded import find_running
@@ -232,7 +233,7 @@ async def _let_go(service: Server) -> int:
     dsn, app = find_running(service.data), engine()
     assert dsn is not None
     async with PostgresDatabase(
-        dsn, schema="sordino", max_connections=1, tasks=lambda connection: EngineTasks(app, connection)
+        dsn, schema="sordino", max_connections=1, vault=VAULT, tasks=lambda connection: EngineTasks(app, connection)
     ) as database:
         return await Lifecycle(database=database, clock=LaterClock(), default_days=0)()
 

@@ -6,7 +6,7 @@ import procrastinate
 import psycopg
 import pytest
 
-from rows import ROOT, add_bucket
+from rows import ROOT, VAULT, add_bucket
 from schemas import Schemas, drop
 from server import new_room
 from sordino.adapters.postgres.database import PostgresDatabase
@@ -54,7 +54,9 @@ async def empty_database(dsn: str, schemas: Schemas, app: procrastinate.App) -> 
     """A migrated, open database without a row."""
     schema = await schemas.take()
     async with (
-        PostgresDatabase(dsn, schema=schema, max_connections=4, tasks=lambda it: EngineTasks(app, it)) as database,
+        PostgresDatabase(
+            dsn, schema=schema, max_connections=4, vault=VAULT, tasks=lambda it: EngineTasks(app, it)
+        ) as database,
         database.lazy_pool(4) as pool,
         app.open_async(pool),
     ):

@@ -12,7 +12,23 @@ import pytest
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from rows import BUCKET, DONE, LATER, NOW, ROOT, add_bucket, bucket, execute, job, put_object, queue, stored, template
+from rows import (
+    BUCKET,
+    DONE,
+    LATER,
+    NOW,
+    ROOT,
+    ROOT_SIGNER,
+    VAULT,
+    add_bucket,
+    bucket,
+    execute,
+    job,
+    put_object,
+    queue,
+    stored,
+    template,
+)
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.adapters.postgres.migrate import MigrationError, is_current, migrate, migrations
 from sordino.adapters.postgres.session import conninfo
@@ -190,7 +206,9 @@ class TestTransaction:
         monkeypatch.undo()
         await migrate(dsn, schema)
         async with (
-            PostgresDatabase(dsn, schema=schema, max_connections=2, tasks=lambda it: EngineTasks(app, it)) as database,
+            PostgresDatabase(
+                dsn, schema=schema, max_connections=2, vault=VAULT, tasks=lambda it: EngineTasks(app, it)
+            ) as database,
             database.transaction() as tx,
         ):
             (due,) = await tx.deliveries.take(LATER, until=LATER, limit=9, per_host=9, per_account=9, held={})
@@ -202,7 +220,7 @@ class TestTransaction:
         monkeypatch.setattr("sordino.adapters.postgres.database.WAIT_SECONDS", 0.1)
         monkeypatch.setattr("sordino.adapters.postgres.database.READY_SECONDS", 0.1)
         nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
-        async with PostgresDatabase(nowhere, schema="s", max_connections=1, tasks=Mock()) as database:
+        async with PostgresDatabase(nowhere, schema="s", max_connections=1, vault=VAULT, tasks=Mock()) as database:
             assert not await database.ready()
             with pytest.raises(DatabaseUnavailableError):
                 async with database.transaction():
@@ -247,7 +265,7 @@ class TestMigrations:
 
     async def test_an_empty_schema_is_not_current(self, dsn: str, schema: str) -> None:
         """Readiness is false before the first migration."""
-        async with PostgresDatabase(dsn, schema=schema, max_connections=1, tasks=Mock()) as database:
+        async with PostgresDatabase(dsn, schema=schema, max_connections=1, vault=VAULT, tasks=Mock()) as database:
             assert not await database.ready()
             await migrate(dsn, schema)
             assert await database.ready()
@@ -300,7 +318,9 @@ class TestMigrations:
         monkeypatch.undo()
         await migrate(dsn, schema)
         async with (
-            PostgresDatabase(dsn, schema=schema, max_connections=2, tasks=lambda it: EngineTasks(app, it)) as database,
+            PostgresDatabase(
+                dsn, schema=schema, max_connections=2, vault=VAULT, tasks=lambda it: EngineTasks(app, it)
+            ) as database,
             app.open_async(database.pool),
         ):
             assert await database.ready()
@@ -319,14 +339,13 @@ class TestIdentities:
         """Neither a root nor the key of any id."""
         async with empty_database.transaction() as tx:
             assert await tx.identities.root() is None
-            assert await tx.identities.key("AKIDroot") is None
+            assert await tx.identities.signer("AKIDroot", "") is None
 
     async def test_finds_the_root_by_its_id(self, database: PostgresDatabase) -> None:
         """What was added comes back equal, secret included."""
         async with database.transaction() as tx:
             assert await tx.identities.root() == ROOT
-            assert await tx.identities.key(ROOT.secret_id) == ROOT
-            assert await tx.identities.key("akidroot") is None
+            assert await tx.identities.signer("akidroot", "") is None
 
     async def test_finds_the_signer_with_a_bucket(self, database: PostgresDatabase) -> None:
         """Key and bucket are as they come one by one; a bucket that is not there is None, and all without the key."""
@@ -334,9 +353,9 @@ class TestIdentities:
             await tx.buckets.add(bucket("other-1250000000"))
             found = await tx.buckets.get("other-1250000000")
         async with database.reading() as tx:
-            assert await tx.identities.signer(ROOT.secret_id, "other-1250000000") == (ROOT, found)
-            assert await tx.identities.signer(ROOT.secret_id, "none-1250000000") == (ROOT, None)
-            assert await tx.identities.signer(ROOT.secret_id, "") == (ROOT, None)
+            assert await tx.identities.signer(ROOT.secret_id, "other-1250000000") == (ROOT_SIGNER, found)
+            assert await tx.identities.signer(ROOT.secret_id, "none-1250000000") == (ROOT_SIGNER, None)
+            assert await tx.identities.signer(ROOT.secret_id, "") == (ROOT_SIGNER, None)
             assert await tx.identities.signer("AKIDnone", "other-1250000000") is None
 
     async def test_adds_one_root_only(self, database: PostgresDatabase) -> None:
@@ -345,7 +364,7 @@ class TestIdentities:
         async with database.transaction() as tx:
             assert not await tx.identities.add_root(second)
             assert await tx.identities.root() == ROOT
-            assert await tx.identities.key("AKID2") is None
+            assert await tx.identities.signer("AKID2", "") is None
 
     async def test_of_two_processes_one_adds_the_root(self, empty_database: PostgresDatabase) -> None:
         """Two that find the database empty at once end with one account."""
@@ -370,13 +389,14 @@ class TestIdentities:
             assert await tx.identities.weigh(ROOT.account.appid, 7) == heavy
             assert await tx.identities.weigh("2", 7) is None
             assert await tx.identities.accounts() == [heavy, Account(appid="1", uin="2")]
-            assert (await tx.identities.key(ROOT.secret_id)).account == heavy
+            signer, _ = await tx.identities.signer(ROOT.secret_id, "")
+            assert signer.account == heavy
 
     async def test_a_disabled_key_is_none(self, database: PostgresDatabase) -> None:
         """Only enabled keys are found."""
         await execute(database, "UPDATE access_keys SET enabled = false")
         async with database.transaction() as tx:
-            assert await tx.identities.key(ROOT.secret_id) is None
+            assert await tx.identities.signer(ROOT.secret_id, "") is None
 
 
 WRONG_STATES = {
@@ -411,7 +431,7 @@ WRONG_STATES = {
     "two objects of one blob": "INSERT INTO objects SELECT bucket, 'b', size, etag, crc64, blob_id, last_modified,"
     " content_type, headers, metadata, storage_class FROM objects",
     "a second account of the same root user": "INSERT INTO accounts (appid, uin) VALUES ('7', '100000000001')",
-    "a key of no account": "INSERT INTO access_keys (secret_id, secret_key, appid) VALUES ('a', 'b', '7')",
+    "a key of no account": "INSERT INTO access_keys (secret_id, secret, sealed, appid) VALUES ('a', 'b', true, '7')",
 }
 
 

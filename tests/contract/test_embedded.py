@@ -14,6 +14,7 @@ from unittest.mock import Mock
 import psycopg
 import pytest
 
+from rows import VAULT
 from sordino.adapters.data_directory import locked
 from sordino.adapters.postgres import binaries
 from sordino.adapters.postgres import embedded as embedded_module
@@ -289,7 +290,7 @@ async def test_transactions_work_again_after_a_restart(data: Path) -> None:
     server.start()
     try:
         await migrate(server.dsn, "s")
-        async with PostgresDatabase(server.dsn, schema="s", max_connections=2, tasks=Mock()) as database:
+        async with PostgresDatabase(server.dsn, schema="s", max_connections=2, vault=VAULT, tasks=Mock()) as database:
             assert await database.ready()
             server.stop()
             assert not await database.ready()

@@ -12,7 +12,7 @@ from functools import partial
 import procrastinate
 import pytest
 
-from rows import BUCKET, DONE, LATER, NOW, QUEUE_ID, add_bucket, execute, found, job, queue, waiting_for_a_lock
+from rows import BUCKET, DONE, LATER, NOW, QUEUE_ID, VAULT, add_bucket, execute, found, job, queue, waiting_for_a_lock
 from sordino.adapters import worker as worker_module
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres import migrate as migrate_module
@@ -374,7 +374,7 @@ async def test_unfinished_jobs_of_the_version_before(dsn: str, schema: str, monk
         earlier.setattr(migrate_module, "migrations", lambda: steps[:3])
         await migrate(dsn, schema)
     async with PostgresDatabase(
-        dsn, schema=schema, max_connections=2, tasks=partial(EngineTasks, engine())
+        dsn, schema=schema, max_connections=2, vault=VAULT, tasks=partial(EngineTasks, engine())
     ) as database:
         for statement in OLD_ROWS:
             await execute(database, statement)

@@ -5,13 +5,12 @@ from collections.abc import Callable
 from hashlib import md5
 from typing import Any
 
-import psycopg
 import pytest
 from qcloud_cos import CosS3Client, CosServiceError
 
 from raw_http import refusal, send
 from server import REGION, RootKey, Server
-from sordino.adapters.postgres.embedded import find_running
+from strangers import add_account
 
 HELLO_CRC = "11177612005948864433"
 HELLO_ETAG = '"5d41402abc4b2a76b9719d911017c592"'
@@ -25,17 +24,7 @@ OTHER = RootKey(appid="1277777777", secret_id=f"AKID{'c' * 32}", secret_key="k" 
 @pytest.fixture(scope="module")
 def other(service: Server) -> RootKey:
     """The key of another account."""
-    dsn = find_running(service.data)
-    assert dsn is not None
-    with psycopg.connect(dsn) as connection:
-        connection.execute(
-            "INSERT INTO sordino.accounts (appid, uin) VALUES (%s, '100077777777') ON CONFLICT DO NOTHING",
-            [OTHER.appid],
-        )
-        connection.execute(
-            "INSERT INTO sordino.access_keys (secret_id, secret_key, appid) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            [OTHER.secret_id, OTHER.secret_key, OTHER.appid],
-        )
+    add_account(service, OTHER, "100077777777")
     return OTHER
 
 

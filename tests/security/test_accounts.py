@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-import psycopg
 import pytest
 
 from raw_http import authorization, host_of, refusal, send
 from server import REGION, RootKey, Server
-from sordino.adapters.postgres.embedded import find_running
+from strangers import add_account
 
 STRANGER = RootKey(appid="1299999999", secret_id=f"AKID{'s' * 32}", secret_key="k" * 32)
 OWN = f"own-{STRANGER.appid}"
@@ -45,14 +44,7 @@ def found(service: Server, method: str, path: str, bucket: str, body: bytes, nam
 @pytest.fixture(scope="module")
 def victim(service: Server) -> Victim:
     """A bucket in use; and there is a stranger, with a bucket of its own."""
-    dsn = find_running(service.data)
-    assert dsn is not None
-    with psycopg.connect(dsn) as connection:
-        connection.execute("INSERT INTO sordino.accounts (appid, uin) VALUES (%s, '100099999999')", [STRANGER.appid])
-        connection.execute(
-            "INSERT INTO sordino.access_keys (secret_id, secret_key, appid) VALUES (%s, %s, %s)",
-            [STRANGER.secret_id, STRANGER.secret_key, STRANGER.appid],
-        )
+    add_account(service, STRANGER, "100099999999")
     assert send(service, "PUT", "/", bucket=OWN, key=STRANGER)[0] == 200
     bucket = f"victim-{service.root_key.appid}"
     service.client().create_bucket(Bucket=bucket)

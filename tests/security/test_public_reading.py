@@ -10,6 +10,7 @@ from qcloud_cos import CosConfig, CosS3Client
 from raw_http import refusal, send
 from server import REGION, RootKey, Server
 from sordino.adapters.postgres.embedded import find_running
+from strangers import add_account
 
 GUEST = RootKey(appid="1288888888", secret_id=f"AKID{'g' * 32}", secret_key="k" * 32)
 PUBLIC = {"x-cos-acl": "public-read"}
@@ -18,14 +19,7 @@ PUBLIC = {"x-cos-acl": "public-read"}
 @pytest.fixture(scope="module")
 def guest(service: Server) -> RootKey:
     """The key of another account."""
-    dsn = find_running(service.data)
-    assert dsn is not None
-    with psycopg.connect(dsn) as connection:
-        connection.execute("INSERT INTO sordino.accounts (appid, uin) VALUES (%s, '100088888888')", [GUEST.appid])
-        connection.execute(
-            "INSERT INTO sordino.access_keys (secret_id, secret_key, appid) VALUES (%s, %s, %s)",
-            [GUEST.secret_id, GUEST.secret_key, GUEST.appid],
-        )
+    add_account(service, GUEST, "100088888888")
     return GUEST
 
 

@@ -3,6 +3,7 @@
 import os
 import secrets
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,7 @@ class FernetVault:
         Raises:
             VaultError: the key cannot be read or made.
         """
-        return self._fernet(make=True).encrypt(secret.encode()).decode()
+        return _fernet(self._keys(make=True)).encrypt(secret.encode()).decode()
 
     def open(self, sealed: str) -> str:
         """Decrypt.
@@ -41,15 +42,15 @@ class FernetVault:
             VaultError: it was sealed with a key that is not here.
         """
         try:
-            return self._fernet(make=False).decrypt(sealed).decode()
+            return _opened(self._keys(make=False), sealed)
         except InvalidToken:
             raise VaultError(
                 "A secret in the database was sealed with a key that this machine does not have. Every machine of a "
                 f"service needs the same {KEY_FILE}, or SORDINO_SECRETS_KEY: copy it from the one that sealed it."
             ) from None
 
-    def _fernet(self, *, make: bool) -> MultiFernet:
-        return MultiFernet([parse_key(key) for key in self.keys or self._file(make=make)])
+    def _keys(self, *, make: bool) -> tuple[str, ...]:
+        return self.keys or self._file(make=make)
 
     def _file(self, *, make: bool) -> tuple[str, ...]:
         path = self.data / KEY_FILE
@@ -67,6 +68,17 @@ class FernetVault:
         if not keys:
             raise VaultError(f"{path} is empty: restore it from a copy.")
         return keys
+
+
+@lru_cache
+def _fernet(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([parse_key(key) for key in keys])
+
+
+@lru_cache(maxsize=4096)
+def _opened(keys: tuple[str, ...], sealed: str) -> str:
+    # Every signed request opens its key's secret.
+    return _fernet(keys).decrypt(sealed).decode()
 
 
 def parse_key(text: str) -> Fernet:

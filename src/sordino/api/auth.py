@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from sordino import errors
 from sordino.domain.bucket import Bucket
-from sordino.domain.identity import AccessKey
+from sordino.domain.identity import Signer
 from sordino.domain.ports import Database
 from sordino.errors import ErrorKind, ServiceError
 from sordino.wire.address import Address, Service
@@ -53,7 +53,7 @@ ACL = "acl"
 class SignedIn:
     """Who signed a request, if anybody did, and the bucket it names, if there is one of that name."""
 
-    key: AccessKey | None
+    key: Signer | None
     bucket: Bucket | None
 
 
@@ -109,9 +109,7 @@ async def _unsigned(address: Address, database: Database) -> SignedIn:
         return SignedIn(None, await tx.buckets.get(address.bucket))
 
 
-async def _look_up(
-    authorization: Authorization, address: Address, database: Database
-) -> tuple[AccessKey, Bucket | None]:
+async def _look_up(authorization: Authorization, address: Address, database: Database) -> tuple[Signer, Bucket | None]:
     if authorization.token is not None:
         raise UNKNOWN_KEY[address.service](
             "Temporary keys with a security token are not offered yet; sign with a permanent key."

@@ -12,7 +12,7 @@ from sordino.api.auth import unsigned
 from sordino.api.body import cos_body, document
 from sordino.api.cmq import MessageService
 from sordino.domain.bucket import MAX_KEY_BYTES, Bucket
-from sordino.domain.identity import AccessKey
+from sordino.domain.identity import Signer
 from sordino.domain.ports import Clock, Database
 from sordino.errors import ServiceError
 from sordino.jobs.callbacks import JobCallbacks
@@ -76,11 +76,11 @@ class Call:
     services: Services
     address: Address
     query: Query
-    signer: AccessKey | None
+    signer: Signer | None
     named_bucket: Bucket | None
 
     @property
-    def key(self) -> AccessKey:
+    def key(self) -> Signer:
         """The access key that signed.
 
         Raises:

@@ -101,9 +101,10 @@ async def _sign_in(
 ) -> CmqCall:
     form = Form.parse(await _raw_form(request))
     async with database.reading() as tx:
-        key = await tx.identities.key(form.text("SecretId"))
-    if key is None:
+        found = await tx.identities.signer(form.text("SecretId"), "")
+    if found is None:
         raise cmq_errors.NOT_SIGNED_IN(f"There is no SecretId {form.text('SecretId')}.")
+    key, _ = found
     verify(form, request.method, address.signed_hosts, key.secret_key, clock.now())
     return CmqCall(account=key.account.appid, form=form, service=service, gone=request.is_disconnected)
 

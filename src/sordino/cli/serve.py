@@ -297,7 +297,7 @@ def _prepare(settings: "Settings") -> None:
     from sordino.adapters.data_directory import DataDirectoryError, write_root_key
     from sordino.adapters.postgres.migrate import MigrationError
     from sordino.bootstrap import NoDatabaseError, database_url, prepare
-    from sordino.domain.ports import DatabaseUnavailableError
+    from sordino.domain.ports import DatabaseUnavailableError, VaultError
 
     kept: list[Path] = []
 
@@ -308,7 +308,7 @@ def _prepare(settings: "Settings") -> None:
         database_url(settings)
         _try_blobs(settings)
         key = asyncio.run(prepare(settings, keep))
-    except (NoDatabaseError, MigrationError, DataDirectoryError) as error:
+    except (NoDatabaseError, MigrationError, DataDirectoryError, VaultError) as error:
         fail(str(error))
     except DatabaseUnavailableError as error:
         fail(f"the database does not answer: {error}")

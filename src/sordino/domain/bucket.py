@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sordino.domain.acl import Acl
 from sordino.domain.quota import NO_QUOTA, Quota
+from sordino.domain.resource import Owner
 
 MAX_KEY_BYTES = 850
 MAX_METADATA_BYTES = 2048
@@ -43,6 +44,8 @@ class Bucket:
         mounted: whether its objects lie in a bucket of another store, under their own names.
         quota: how much it may hold.
         results_days: how long objects that jobs wrote are kept, days; 0: for ever, None: as the server is set.
+        policy: document of the bucket policy; None: none.
+        uin: number of its account's root, empty where nobody looked it up.
     """
 
     name: str
@@ -54,6 +57,13 @@ class Bucket:
     mounted: bool = False
     quota: Quota = NO_QUOTA
     results_days: int | None = None
+    policy: str | None = None
+    uin: str = field(default="", compare=False)  # it follows from the APPID
+
+    @property
+    def owner(self) -> Owner:
+        """The account that it belongs to."""
+        return Owner(appid=self.appid, uin=self.uin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,16 @@ from typing import Final
 CI_ROLE: Final = "CI_QCSRole"
 """The role under which CI reads what a job reads and writes what it writes."""
 
+CI_SERVICE: Final = "ci.qcloud.com"
+"""CI, as policies name it among those who may take a role."""
+
+CI_ROLE_TRUST: Final = (
+    '{"version":"2.0","statement":[{"effect":"allow","principal":{"service":["ci.qcloud.com"]},'
+    '"action":["name/sts:AssumeRole"]}]}'
+)
+CI_ROLE_POLICY: Final = "QcloudAccessForCIRole"
+CI_ROLE_DESCRIPTION: Final = "What jobs read and write as."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
@@ -84,6 +94,85 @@ class AccessKey:
     uin: str | None = None
     enabled: bool = True
     requests_per_second: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """A key, with an empty secret, and when it was made and last used.
+
+    Attributes:
+        used_at: to the minute or so; None: never.
+    """
+
+    key: AccessKey
+    created_at: datetime
+    used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Users of an account that share policies.
+
+    Attributes:
+        users: their names, in order.
+    """
+
+    appid: str
+    name: str
+    description: str = ""
+    created_at: datetime
+    users: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A policy that an account wrote."""
+
+    appid: str
+    name: str
+    document: str
+    description: str = ""
+    changed_at: datetime
+
+
+class TargetKind(StrEnum):
+    """What a policy can be attached to."""
+
+    USER = "user"
+    GROUP = "group"
+    ROLE = "role"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A user, by its uin, a group or a role, by its name, of an account."""
+
+    kind: TargetKind
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemporaryKey:
+    """A key that ends by itself, and the token that must come with it; neither shows in a repr.
+
+    Attributes:
+        appid: of the account in whose name it acts.
+        parent: id of the permanent key that asked for it.
+        role: whose name it acts in; None: of whoever owns ``parent``.
+        session_name: as it was asked for.
+        policy: document of the session policy; None: none.
+    """
+
+    secret_id: str
+    secret_key: str = field(repr=False)
+    token: str = field(repr=False)
+    appid: str
+    parent: str
+    role: str | None
+    session_name: str
+    policy: str | None
+    created_at: datetime
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,17 @@ from typing import BinaryIO, Protocol
 from sordino.domain.acl import Acl
 from sordino.domain.bucket import Bucket, Listing, Piece, StoredObject
 from sordino.domain.callback import CallbackTarget
+from sordino.domain.cam_ports import (
+    AdminTokens,
+    Allowances,
+    AuditLog,
+    Identities,
+    Policies,
+    TemporaryKeys,
+    Users,
+)
 from sordino.domain.cors import Cors
 from sordino.domain.delivery import Callback, Delivery, DeliveryState, DueDelivery, LoggedDelivery, Receipt
-from sordino.domain.identity import AccessKey, Account
 from sordino.domain.job import Job, JobCursor, JobFilter, LostAttempt, MediaInfo, NoiseReduction, Order, Outcome
 from sordino.domain.message import Found, Message, MessageQueue, QueueCounts, Search, Subscription, Topic
 from sordino.domain.message import Receipt as MessageReceipt
@@ -33,34 +41,6 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The current time, timezone-aware, UTC."""
-        ...
-
-
-class Identities(Protocol):
-    """Accounts and their keys."""
-
-    async def key(self, secret_id: str) -> AccessKey | None:
-        """The enabled key of that id, or None."""
-        ...
-
-    async def signer(self, secret_id: str, bucket: str) -> tuple[AccessKey, Bucket | None] | None:
-        """The enabled key of that id, and the bucket of that full name, if there is one; None without the key."""
-        ...
-
-    async def root(self) -> AccessKey | None:
-        """The first key of the first account, or None on an empty database."""
-        ...
-
-    async def add_root(self, key: AccessKey) -> bool:
-        """Create the first account with ``key``; False (and nothing written) when an account exists already."""
-        ...
-
-    async def accounts(self) -> Sequence[Account]:
-        """Every account, the first one first."""
-        ...
-
-    async def weigh(self, appid: str, weight: int) -> Account | None:
-        """Set what an account weighs; the account, or None when there is none."""
         ...
 
 
@@ -721,7 +701,37 @@ class Transaction(Protocol):
 
     @property
     def identities(self) -> Identities:
-        """Accounts and keys."""
+        """Accounts and who signs for them."""
+        ...
+
+    @property
+    def users(self) -> Users:
+        """Users, groups and keys."""
+        ...
+
+    @property
+    def policies(self) -> Policies:
+        """Policies and roles."""
+        ...
+
+    @property
+    def temporary_keys(self) -> TemporaryKeys:
+        """Keys that end by themselves."""
+        ...
+
+    @property
+    def audit(self) -> AuditLog:
+        """The audit log."""
+        ...
+
+    @property
+    def allowances(self) -> Allowances:
+        """What accounts have used of what they may."""
+        ...
+
+    @property
+    def admin_tokens(self) -> AdminTokens:
+        """Tokens of the admin API."""
         ...
 
     @property

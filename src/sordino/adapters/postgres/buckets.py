@@ -19,7 +19,8 @@ VALUES (%(name)s, %(region)s, %(appid)s, %(created_at)s, %(acl)s)
     ON CONFLICT (name) DO NOTHING
 """
 _COLUMNS: Final = """
-name, region, appid, created_at, acl, vary_origin, max_bytes, max_objects, results_days,
+name, region, appid, created_at, acl, vary_origin, max_bytes, max_objects, results_days, policy,
+(SELECT uin FROM accounts WHERE accounts.appid = buckets.appid) AS uin,
 EXISTS (SELECT FROM mounts WHERE mounts.bucket = buckets.name) AS mounted
 """
 GET: Final = f"SELECT {_COLUMNS} FROM buckets WHERE name = %(name)s"  # noqa: S608 - the only text put in is ours

@@ -29,7 +29,7 @@ from sordino.adapters.postgres.sharing import PostgresSharing
 from sordino.adapters.postgres.templates import PostgresTemplates
 from sordino.adapters.postgres.uploads import PostgresUploads
 from sordino.adapters.postgres.usage import PostgresUsages, refused_over_quota
-from sordino.domain.ports import Tasks
+from sordino.domain.ports import Tasks, Vault
 
 WAIT_SECONDS: Final = 5.0
 """How long a transaction waits for a free connection, or for the server to come back."""
@@ -77,7 +77,13 @@ class PostgresDatabase:
     """
 
     def __init__(
-        self, dsn: str, *, schema: str, max_connections: int, tasks: Callable[[psycopg.AsyncConnection[Any]], Tasks]
+        self,
+        dsn: str,
+        *,
+        schema: str,
+        max_connections: int,
+        vault: Vault,
+        tasks: Callable[[psycopg.AsyncConnection[Any]], Tasks],
     ) -> None:
         """Prepare; nothing is connected before ``open``.
 
@@ -85,11 +91,13 @@ class PostgresDatabase:
             dsn: connection string of the database, migrated by ``migrate``.
             schema: name of the schema.
             max_connections: connections held at most.
+            vault: encrypts the secrets of keys.
             tasks: makes the task engine's door over a transaction's connection.
         """
         self.conninfo = conninfo(dsn, schema)
         self.schema = schema
         self._tasks = tasks
+        self._vault = vault
         self.pool = _pool(self.conninfo, max_connections, "sordino")
 
     async def __aenter__(self) -> Self:
@@ -154,7 +162,7 @@ class PostgresDatabase:
 
     def _repositories(self, connection: Connection) -> PostgresTransaction:
         return PostgresTransaction(
-            identities=PostgresIdentities(connection),
+            identities=PostgresIdentities(connection, self._vault),
             buckets=PostgresBuckets(connection),
             bindings=PostgresBindings(connection),
             queues=PostgresQueues(connection),

@@ -1,99 +1,310 @@
-"""Accounts and keys in PostgreSQL.
+"""Accounts and who signs for them in PostgreSQL.
 
 Here as in the other repositories the SQL stands above the functions that read its columns: both change together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from psycopg.rows import DictRow
 
 from sordino.adapters.postgres.buckets import GET, bucket_of
 from sordino.adapters.postgres.session import Connection
 from sordino.domain.bucket import Bucket
-from sordino.domain.identity import AccessKey, Account
+from sordino.domain.identity import (
+    CI_ROLE,
+    CI_ROLE_DESCRIPTION,
+    CI_ROLE_POLICY,
+    CI_ROLE_TRUST,
+    AccessKey,
+    Account,
+    Allowance,
+    Caller,
+    CallerKind,
+    NamedPolicy,
+    Role,
+    Signer,
+)
+from sordino.domain.ports import Vault
+from sordino.domain.presets import named
 
-_KEY: Final = """
-SELECT secret_id, secret_key, appid, uin, weight
-  FROM access_keys JOIN accounts USING (appid)
- WHERE secret_id = %(secret_id)s AND enabled
+_ACCOUNT: Final = (
+    "accounts.appid, accounts.uin AS root, accounts.weight, accounts.name, accounts.enabled, "
+    "accounts.requests_per_second, accounts.queued_jobs, accounts.audio_seconds"
+)
+# Names and documents of what is attached to a user and to its groups; a preset has no document here.
+_USER_POLICIES: Final = """
+SELECT jsonb_object_agg(policy, document)
+  FROM attachments LEFT JOIN policies ON policies.appid = attachments.appid AND policies.name = policy
+ WHERE attachments.appid = users.appid
+   AND (attachments.uin = users.uin
+        OR group_name IN (SELECT group_name FROM group_members WHERE (appid, uin) = (users.appid, users.uin)))
+"""
+_ROLE_POLICIES: Final = """
+SELECT jsonb_object_agg(policy, document)
+  FROM attachments LEFT JOIN policies ON policies.appid = attachments.appid AND policies.name = policy
+ WHERE attachments.appid = roles.appid AND role = roles.name
+"""
+_CALLER_COLUMNS: Final = f"""
+{_ACCOUNT}, users.uin AS user_uin, CASE WHEN users.uin IS NOT NULL THEN ({_USER_POLICIES}) END AS policies
 """
 # What every signed request asks: one round trip in place of two.
 _SIGNER: Final = f"""
-SELECT secret_id, secret_key, accounts.appid AS account, uin, weight, bucket.*
-  FROM access_keys JOIN accounts USING (appid) LEFT JOIN ({GET}) AS bucket ON true
- WHERE secret_id = %(secret_id)s AND enabled
-"""  # noqa: S608 - the only text put in is ours
-_ROOT: Final = """
-SELECT secret_id, secret_key, appid, uin, weight
+SELECT secret_id, secret, access_keys.requests_per_second AS key_requests, {_CALLER_COLUMNS},
+       to_jsonb(bucket) AS bucket
   FROM access_keys JOIN accounts USING (appid)
- WHERE enabled
+       LEFT JOIN users ON (users.appid, users.uin) = (access_keys.appid, access_keys.uin)
+       LEFT JOIN ({GET}) AS bucket ON true
+ WHERE secret_id = %(secret_id)s AND access_keys.enabled AND accounts.enabled AND users.enabled IS NOT FALSE
+"""  # noqa: S608 - as above
+# Of the account in whose name it acts, which must be enabled as well as that of the key that asked for it.
+_TEMPORARY: Final = f"""
+SELECT keys.secret_id, keys.sealed AS secret, token_sha256, expires_at, keys.policy AS session,
+       parent.requests_per_second AS key_requests, {_CALLER_COLUMNS}, roles.name AS role,
+       CASE WHEN roles.name IS NOT NULL THEN ({_ROLE_POLICIES}) END AS role_policies, to_jsonb(bucket) AS bucket
+  FROM temporary_keys AS keys JOIN accounts USING (appid)
+       JOIN access_keys AS parent ON parent.secret_id = keys.parent
+       JOIN accounts AS parents ON parents.appid = parent.appid
+       LEFT JOIN users ON (users.appid, users.uin) = (parent.appid, parent.uin)
+       LEFT JOIN roles ON (roles.appid, roles.name) = (keys.appid, keys.role)
+       LEFT JOIN ({GET}) AS bucket ON true
+ WHERE keys.secret_id = %(secret_id)s
+   AND accounts.enabled AND parents.enabled AND parent.enabled AND users.enabled IS NOT FALSE
+"""  # noqa: S608 - as above
+_ROOT_CALLER: Final = f"""
+SELECT {_ACCOUNT} FROM accounts WHERE appid = %(appid)s AND (%(uin)s::text IS NULL OR uin = %(uin)s)
+"""  # noqa: S608 - as above
+_USER_CALLER: Final = f"""
+SELECT {_CALLER_COLUMNS} FROM users JOIN accounts USING (appid) WHERE appid = %(appid)s AND users.uin = %(uin)s
+"""  # noqa: S608 - as above
+_ROLE: Final = f"""
+SELECT {_ACCOUNT}, roles.name AS role, trust, description, ({_ROLE_POLICIES}) AS role_policies
+  FROM roles JOIN accounts USING (appid)
+ WHERE appid = %(appid)s AND roles.name = %(name)s
+"""  # noqa: S608 - as above
+_FIRST_KEY: Final = f"""
+SELECT secret_id, secret, {_ACCOUNT}
+  FROM access_keys JOIN accounts USING (appid)
+ WHERE access_keys.enabled AND access_keys.uin IS NULL
  ORDER BY accounts.number, access_keys.number
  LIMIT 1
-"""
+"""  # noqa: S608 - as above
 # Stands against other writers, so that of two processes on an empty database one makes the account.
 _LOCK: Final = "LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE"
-_ADD_FIRST_ACCOUNT: Final = """
-INSERT INTO accounts (appid, uin) SELECT %(appid)s, %(uin)s WHERE NOT EXISTS (SELECT FROM accounts)
+_EMPTY: Final = "SELECT NOT EXISTS (SELECT FROM accounts) AS empty"
+_ADD_ACCOUNT: Final = """
+INSERT INTO accounts (appid, uin, name)
+SELECT %(appid)s, %(uin)s, %(name)s WHERE NOT EXISTS (SELECT FROM users WHERE uin = %(uin)s)
+    ON CONFLICT DO NOTHING
 """
-_ADD_KEY: Final = """
-INSERT INTO access_keys (secret_id, secret_key, appid) VALUES (%(secret_id)s, %(secret_key)s, %(appid)s)
+_ADD_ROLE: Final = """
+INSERT INTO roles (appid, name, trust, description, created_at)
+VALUES (%(appid)s, %(role)s, %(trust)s, %(description)s, now())
 """
-_ACCOUNTS: Final = "SELECT appid, uin, weight FROM accounts ORDER BY number"
-_WEIGH: Final = "UPDATE accounts SET weight = %(weight)s WHERE appid = %(appid)s RETURNING appid, uin, weight"
+_ATTACH_ROLE: Final = "INSERT INTO attachments (appid, policy, role) VALUES (%(appid)s, %(policy)s, %(role)s)"
+ADD_KEY: Final = """
+INSERT INTO access_keys (secret_id, secret, sealed, appid, uin, enabled, requests_per_second)
+VALUES (%(secret_id)s, %(secret)s, true, %(appid)s, %(uin)s, %(enabled)s, %(requests_per_second)s)
+"""
+_ACCOUNTS: Final = f"SELECT {_ACCOUNT} FROM accounts ORDER BY number"  # noqa: S608 - as above
+_CHANGE: Final = f"""
+UPDATE accounts
+   SET weight = coalesce(%(weight)s, weight), name = coalesce(%(name)s, name), enabled = coalesce(%(enabled)s, enabled)
+ WHERE appid = %(appid)s
+RETURNING {_ACCOUNT}
+"""  # noqa: S608 - as above
+_ALLOW: Final = f"""
+UPDATE accounts
+   SET requests_per_second = %(requests)s, queued_jobs = %(jobs)s, audio_seconds = %(seconds)s
+ WHERE appid = %(appid)s
+RETURNING {_ACCOUNT}
+"""  # noqa: S608 - as above
+_CLEAR: Final = "SELECT secret_id, secret FROM access_keys WHERE NOT sealed FOR UPDATE"
+_SEAL: Final = "UPDATE access_keys SET secret = %(secret)s, sealed = true WHERE secret_id = %(secret_id)s"
+_SEALED: Final = "SELECT secret FROM access_keys WHERE sealed ORDER BY number LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresIdentities:
-    """``ports.Identities`` over one connection."""
+    """``cam_ports.Identities`` over one connection."""
 
     connection: Connection
+    vault: Vault
 
-    async def key(self, secret_id: str) -> AccessKey | None:
-        """The enabled key of that id, or None."""
-        row = await (await self.connection.execute(_KEY, {"secret_id": secret_id})).fetchone()
-        return _access_key(row) if row else None
+    async def signer(self, secret_id: str, bucket: str) -> tuple[Signer, Bucket | None] | None:
+        """Who signs with the permanent key of that id, and the bucket of that full name, if there is one."""
+        row = await self._row(_SIGNER, {"secret_id": secret_id, "name": bucket})
+        return None if row is None else (self._signer(row, _caller(row)), _bucket(row))
 
-    async def signer(self, secret_id: str, bucket: str) -> tuple[AccessKey, Bucket | None] | None:
-        """The enabled key of that id, and the bucket of that full name, if there is one; None without the key."""
-        found = await self.connection.execute(_SIGNER, {"secret_id": secret_id, "name": bucket})
-        if (row := await found.fetchone()) is None:
+    async def temporary(self, secret_id: str, bucket: str) -> tuple[Signer, Bucket | None] | None:
+        """The same with a temporary key, also one whose time is over."""
+        row = await self._row(_TEMPORARY, {"secret_id": secret_id, "name": bucket})
+        if row is None:
             return None
-        account = Account(appid=row.pop("account"), uin=row.pop("uin"), weight=row.pop("weight"))
-        key = AccessKey(secret_id=row.pop("secret_id"), secret_key=row.pop("secret_key"), account=account)
-        return key, bucket_of(row) if row["name"] is not None else None
+        session = None if row["session"] is None else NamedPolicy("session", row["session"])
+        return self._signer(row, _caller(row, session)), _bucket(row)
+
+    def _signer(self, row: DictRow, caller: Caller) -> Signer:
+        return Signer(
+            secret_id=row["secret_id"],
+            secret_key=self.vault.open(row["secret"]),
+            caller=caller,
+            token=row.get("token_sha256"),
+            expires_at=row.get("expires_at"),
+            requests_per_second=row["key_requests"],
+        )
+
+    async def caller(self, appid: str, uin: str | None) -> Caller | None:
+        """A user of an account as who calls; without a number its root. None when there is none, enabled or not."""
+        asked = {"appid": appid, "uin": uin}
+        row = await self._row(_ROOT_CALLER, asked) or await self._row(_USER_CALLER, asked)
+        return _caller(row) if row else None
+
+    async def role(self, appid: str, name: str) -> tuple[Role, Account] | None:
+        """A role of an account with its policies, and the account; None when there is none."""
+        row = await self._row(_ROLE, {"appid": appid, "name": name})
+        if row is None:
+            return None
+        role = Role(
+            appid=appid,
+            name=row["role"],
+            trust=row["trust"],
+            description=row["description"],
+            policies=_policies(row["role_policies"]),
+        )
+        return role, _account(row)
 
     async def root(self) -> AccessKey | None:
-        """The first enabled key of the first account that has one, or None on an empty database."""
-        row = await (await self.connection.execute(_ROOT)).fetchone()
-        return _access_key(row) if row else None
+        """The first enabled key of the root of the first account, or None on an empty database."""
+        row = await self._row(_FIRST_KEY, {})
+        if row is None:
+            return None
+        return AccessKey(secret_id=row["secret_id"], secret_key=self.vault.open(row["secret"]), account=_account(row))
 
     async def add_root(self, key: AccessKey) -> bool:
         """Create the first account with ``key``; False (and nothing written) when an account exists already."""
-        account = {"appid": key.account.appid, "uin": key.account.uin}
         await self.connection.execute(_LOCK)
-        if (await self.connection.execute(_ADD_FIRST_ACCOUNT, account)).rowcount == 0:
+        empty = await self._row(_EMPTY, {})
+        if not (empty and empty["empty"]) or not await self.add_account(key.account):
             return False
-        await self.connection.execute(
-            _ADD_KEY, {"secret_id": key.secret_id, "secret_key": key.secret_key, "appid": key.account.appid}
-        )
+        await self.connection.execute(ADD_KEY, key_row(key, self.vault))
+        return True
+
+    async def add_account(self, account: Account) -> bool:
+        """Create an account with its CI role; False (and nothing written) when its APPID or uin is taken."""
+        row = {"appid": account.appid, "uin": account.uin, "name": account.name}
+        if (await self.connection.execute(_ADD_ACCOUNT, row)).rowcount == 0:
+            return False
+        role = {"role": CI_ROLE, "trust": CI_ROLE_TRUST, "description": CI_ROLE_DESCRIPTION}
+        await self.connection.execute(_ADD_ROLE, row | role)
+        await self.connection.execute(_ATTACH_ROLE, {**row, "policy": CI_ROLE_POLICY, "role": CI_ROLE})
         return True
 
     async def accounts(self) -> Sequence[Account]:
         """Every account, the first one first."""
         return [_account(row) for row in await (await self.connection.execute(_ACCOUNTS)).fetchall()]
 
-    async def weigh(self, appid: str, weight: int) -> Account | None:
-        """Set what an account weighs; the account, or None when there is none."""
-        changed = await self.connection.execute(_WEIGH, {"appid": appid, "weight": weight})
-        row = await changed.fetchone()
+    async def account(self, appid: str) -> Account | None:
+        """The account, or None."""
+        row = await self._row(_ROOT_CALLER, {"appid": appid, "uin": None})
         return _account(row) if row else None
 
+    async def weigh(self, appid: str, weight: int) -> Account | None:
+        """Set what an account weighs; the account, or None when there is none."""
+        return await self._change({"appid": appid, "weight": weight, "name": None, "enabled": None})
 
-def _access_key(row: DictRow) -> AccessKey:
-    return AccessKey(secret_id=row["secret_id"], secret_key=row["secret_key"], account=_account(row))
+    async def change_account(self, appid: str, *, name: str | None, enabled: bool | None) -> Account | None:
+        """Set what is not None; the account, or None."""
+        return await self._change({"appid": appid, "weight": None, "name": name, "enabled": enabled})
+
+    async def _change(self, change: Mapping[str, Any]) -> Account | None:
+        row = await self._row(_CHANGE, change)
+        return _account(row) if row else None
+
+    async def allow(self, appid: str, allowance: Allowance) -> Account | None:
+        """Set how much an account may ask of the server; the account, or None."""
+        change = {
+            "appid": appid,
+            "requests": allowance.requests_per_second,
+            "jobs": allowance.queued_jobs,
+            "seconds": allowance.audio_seconds,
+        }
+        row = await self._row(_ALLOW, change)
+        return _account(row) if row else None
+
+    async def seal_keys(self) -> int:
+        """Encrypt the secrets that an older version left in the clear; how many."""
+        rows = await (await self.connection.execute(_CLEAR)).fetchall()
+        for row in rows:
+            await self.connection.execute(
+                _SEAL, {"secret_id": row["secret_id"], "secret": self.vault.seal(row["secret"])}
+            )
+        return len(rows)
+
+    async def check_keys(self) -> None:
+        """See that what was encrypted can be read here.
+
+        Raises:
+            VaultError: it cannot.
+        """
+        if row := await self._row(_SEALED, {}):
+            self.vault.open(row["secret"])
+
+    async def _row(self, query: str, values: Mapping[str, Any]) -> DictRow | None:
+        return await (await self.connection.execute(query, values)).fetchone()
+
+
+def key_row(key: AccessKey, vault: Vault) -> Mapping[str, Any]:
+    """The values of ``ADD_KEY``, with the secret encrypted.
+
+    Raises:
+        VaultError: it cannot be.
+    """
+    return {
+        "secret_id": key.secret_id,
+        "secret": vault.seal(key.secret_key),
+        "appid": key.account.appid,
+        "uin": key.uin,
+        "enabled": key.enabled,
+        "requests_per_second": key.requests_per_second,
+    }
+
+
+def _caller(row: DictRow, session: NamedPolicy | None = None) -> Caller:
+    account = _account(row)
+    if row.get("role") is not None:
+        policies = _policies(row["role_policies"])
+        return Caller(account=account, kind=CallerKind.ROLE, name=row["role"], policies=policies, session=session)
+    if row.get("user_uin") is None:
+        return Caller(account=account, kind=CallerKind.ROOT, name=account.uin, session=session)
+    policies = _policies(row["policies"])
+    return Caller(account=account, kind=CallerKind.USER, name=row["user_uin"], policies=policies, session=session)
+
+
+def _policies(found: Mapping[str, str | None] | None) -> tuple[NamedPolicy, ...]:
+    """What is attached, by name; a preset that this version does not know allows nothing."""
+    given = (NamedPolicy(name, text) if text is not None else named(name) for name, text in (found or {}).items())
+    return tuple(policy for policy in given if policy is not None)
+
+
+def _bucket(row: DictRow) -> Bucket | None:
+    if (found := row["bucket"]) is None:
+        return None
+    return bucket_of({**found, "created_at": datetime.fromisoformat(found["created_at"]).astimezone(UTC)})
 
 
 def _account(row: DictRow) -> Account:
-    return Account(appid=row["appid"], uin=row["uin"], weight=row["weight"])
+    return Account(
+        appid=row["appid"],
+        uin=row["root"],
+        weight=row["weight"],
+        name=row["name"],
+        enabled=row["enabled"],
+        allowance=Allowance(
+            requests_per_second=row["requests_per_second"],
+            queued_jobs=row["queued_jobs"],
+            audio_seconds=row["audio_seconds"],
+        ),
+    )
