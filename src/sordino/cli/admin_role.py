@@ -18,7 +18,7 @@ NONE: Final = "The account has no roles. Jobs need CI_QCSRole."
 Name = Annotated[str, typer.Argument(help="Name of the role.", metavar="ROLE")]
 
 role_app = typer.Typer(
-    help="Roles: what services, users and other accounts may do in the name of an account. The service must be running.",
+    help="What services, users and other accounts may do in the name of an account. The service must be running.",
     no_args_is_help=True,
 )
 

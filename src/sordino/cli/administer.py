@@ -104,7 +104,7 @@ def show_key(key: "AccessKey", *, as_json: bool) -> None:
     typer.echo("The SecretKey is shown this once: keep it now.", err=True)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     match value:
         case None:
             return "-"
