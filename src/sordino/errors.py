@@ -118,6 +118,8 @@ INVALID_RANGE = ErrorKind(416, "InvalidRange", "The range lies outside the objec
 
 # Jobs
 RESOURCE_NOT_FOUND = ErrorKind(400, "ResourceNotFound", "The input object does not exist.")
+RESOURCE_ACCESS_DENIED = ErrorKind(400, "ResourceAccessDenied", "The input object may not be read.")
+CI_ROLE_NOT_EXIST = ErrorKind(400, "CIRoleNotExist", "The account has no role CI_QCSRole that CI may take.")
 RESOURCE_DOWNLOAD_FAILED = ErrorKind(400, "ResourceDownloadFailed", "The input object could not be read.")
 RESOURCE_NOT_SUPPORTED = ErrorKind(
     400, "ResourceNotSupported", "The input is not an audio or video file that can be read."
@@ -140,6 +142,14 @@ MEDIA_BUCKET_ALREADY_BINDED = ErrorKind(
     403, "MediaBucketAlreadyBinded", "The media service is open on this bucket already."
 )
 MEDIA_BUCKET_UN_BINDED = ErrorKind(403, "MediaBucketUnBinded", "The service is not open on this bucket; open it first.")
+
+# Who may do what, as operators are told
+NO_SUCH_ENTITY = ErrorKind(404, "NoSuchEntity", "There is no such account, user, group, key, policy or role.")
+ENTITY_ALREADY_EXISTS = ErrorKind(409, "EntityAlreadyExists", "There is one of that name already.")
+ENTITY_IN_USE = ErrorKind(409, "EntityInUse", "It is still needed.")
+LIMIT_EXCEEDED = ErrorKind(409, "LimitExceeded", "There are as many as there may be.")
+MALFORMED_POLICY = ErrorKind(400, "MalformedPolicy", "The policy cannot be read.")
+NO_SUCH_BUCKET_POLICY = ErrorKind(404, "NoSuchBucketPolicy", "The bucket has no policy.")
 
 # Ours
 QUOTA_EXCEEDED = ErrorKind(403, "QuotaExceeded", "The bucket would hold more than its quota.")

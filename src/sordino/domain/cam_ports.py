@@ -65,6 +65,13 @@ class Identities(Protocol):
         """The account, or None."""
         ...
 
+    async def hold(self, appid: str) -> Account | None:
+        """The account, or None; no other transaction holds it until this one ends.
+
+        Whoever changes what is the account's holds it first, so that what he has seen of it is so when he writes.
+        """
+        ...
+
     async def weigh(self, appid: str, weight: int) -> Account | None:
         """Set what an account weighs; the account, or None when there is none."""
         ...
@@ -121,14 +128,12 @@ class Users(Protocol):
         """Keys of a user, or of the root, the first one first, without their secrets; and when each was used."""
         ...
 
-    async def count_keys(self, appid: str, uin: str | None) -> int:
-        """How many it has; no other transaction counts those of the account until this one ends."""
+    async def key(self, appid: str, secret_id: str) -> KeyUse | None:
+        """The account's key of that id, without its secret, or None."""
         ...
 
-    async def change_key(
-        self, appid: str, secret_id: str, *, enabled: bool | None, requests_per_second: int | None
-    ) -> bool:
-        """Set whether a key is good (None: as it is) and its limit of requests; False when there is none."""
+    async def change_key(self, appid: str, secret_id: str, *, enabled: bool, requests_per_second: int | None) -> bool:
+        """Set whether a key is good, and its limit of requests (None: none); False when there is none."""
         ...
 
     async def remove_key(self, appid: str, secret_id: str) -> bool:
@@ -136,7 +141,7 @@ class Users(Protocol):
         ...
 
     async def note_use(self, secret_ids: Sequence[str], at: datetime) -> None:
-        """Note when keys were used."""
+        """Note when keys were used; a later note stays."""
         ...
 
     async def add_group(self, group: Group) -> bool:
@@ -152,7 +157,11 @@ class Users(Protocol):
         ...
 
     async def join(self, appid: str, group: str, uin: str) -> bool:
-        """Put a user into a group; False when it is in it."""
+        """Put a user into a group; False when it is in it.
+
+        Raises:
+            ServiceError: NoSuchEntity: the account has no such group or user.
+        """
         ...
 
     async def leave(self, appid: str, group: str, uin: str) -> bool:
@@ -175,12 +184,20 @@ class Policies(Protocol):
         """The account's own policies, by name."""
         ...
 
+    async def count(self, appid: str) -> int:
+        """How many of its own the account has."""
+        ...
+
     async def remove(self, appid: str, name: str) -> bool:
         """Remove a policy that is attached to nothing; False when there is none or it is."""
         ...
 
     async def attach(self, appid: str, policy: str, target: Target) -> bool:
-        """Attach a policy; False when it is attached. The target exists."""
+        """Attach a policy; False when it is attached.
+
+        Raises:
+            ServiceError: NoSuchEntity: the account has no such target.
+        """
         ...
 
     async def detach(self, appid: str, policy: str, target: Target) -> bool:

@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Generic, Self, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from sordino.adapters.postgres.audit import PostgresAuditLog
 from sordino.adapters.postgres.bindings import PostgresBindings
 from sordino.adapters.postgres.buckets import PostgresBuckets
 from sordino.adapters.postgres.deliveries import PostgresDeliveries
@@ -22,6 +23,7 @@ from sordino.adapters.postgres.message_topics import PostgresMessageTopics
 from sordino.adapters.postgres.migrate import is_current
 from sordino.adapters.postgres.mounts import PostgresMounts
 from sordino.adapters.postgres.objects import PostgresObjects
+from sordino.adapters.postgres.policies import PostgresPolicies
 from sordino.adapters.postgres.queues import PostgresQueues
 from sordino.adapters.postgres.releases import PostgresReleases
 from sordino.adapters.postgres.session import Connection, conninfo, lazy, unavailable_when_lost
@@ -29,7 +31,10 @@ from sordino.adapters.postgres.sharing import PostgresSharing
 from sordino.adapters.postgres.templates import PostgresTemplates
 from sordino.adapters.postgres.uploads import PostgresUploads
 from sordino.adapters.postgres.usage import PostgresUsages, refused_over_quota
+from sordino.adapters.postgres.users import PostgresUsers
 from sordino.domain.ports import Tasks, Vault
+
+R = TypeVar("R")
 
 WAIT_SECONDS: Final = 5.0
 """How long a transaction waits for a free connection, or for the server to come back."""
@@ -38,31 +43,64 @@ READY_SECONDS: Final = 2.0
 """How long a readiness probe does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostgresTransaction:
-    """``ports.Transaction``: every repository over the same connection."""
+@dataclass(frozen=True, slots=True)
+class _Plain(Generic[R]):
+    """A repository over a transaction's connection, made when it is asked for: of all of them few are."""
 
-    identities: PostgresIdentities
-    buckets: PostgresBuckets
-    bindings: PostgresBindings
-    queues: PostgresQueues
-    templates: PostgresTemplates
-    objects: PostgresObjects
-    mounts: PostgresMounts
-    sharing: PostgresSharing
-    uploads: PostgresUploads
-    jobs: PostgresJobs
-    deliveries: PostgresDeliveries
-    message_queues: PostgresMessageQueues
-    message_topics: PostgresMessageTopics
-    tasks: Tasks
-    releases: PostgresReleases
-    usages: PostgresUsages
+    make: Callable[[Connection], R]
+
+    def __get__(self, transaction: "PostgresTransaction", owner: type) -> R:
+        return self.make(transaction.connection)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealing(Generic[R]):
+    """The same of a repository that keeps secrets."""
+
+    make: Callable[[Connection, Vault], R]
+
+    def __get__(self, transaction: "PostgresTransaction", owner: type) -> R:
+        return self.make(transaction.connection, transaction.vault)
+
+
+class PostgresTransaction:
+    """``ports.Transaction``: every repository over the same connection.
+
+    Attributes:
+        connection: theirs, also for statements that belong to no repository.
+        vault: encrypts the secrets of keys.
+    """
+
+    __slots__ = ("_tasks", "connection", "vault")
+
+    identities = _Sealing(PostgresIdentities)
+    users = _Sealing(PostgresUsers)
+    policies = _Plain(PostgresPolicies)
+    audit = _Plain(PostgresAuditLog)
+    buckets = _Plain(PostgresBuckets)
+    bindings = _Plain(PostgresBindings)
+    queues = _Plain(PostgresQueues)
+    templates = _Plain(PostgresTemplates)
+    objects = _Plain(PostgresObjects)
+    mounts = _Plain(PostgresMounts)
+    sharing = _Plain(PostgresSharing)
+    uploads = _Plain(PostgresUploads)
+    jobs = _Plain(PostgresJobs)
+    deliveries = _Plain(PostgresDeliveries)
+    message_queues = _Plain(PostgresMessageQueues)
+    message_topics = _Plain(PostgresMessageTopics)
+    releases = _Plain(PostgresReleases)
+    usages = _Plain(PostgresUsages)
+
+    def __init__(self, connection: Connection, vault: Vault, tasks: Callable[[Connection], Tasks]) -> None:
+        self.connection = connection
+        self.vault = vault
+        self._tasks = tasks
 
     @property
-    def connection(self) -> Connection:
-        """Theirs, for statements that belong to no repository."""
-        return self.jobs.connection
+    def tasks(self) -> Tasks:
+        """The task engine's door."""
+        return self._tasks(self.connection)
 
 
 class PostgresDatabase:
@@ -161,24 +199,7 @@ class PostgresDatabase:
                 yield transaction
 
     def _repositories(self, connection: Connection) -> PostgresTransaction:
-        return PostgresTransaction(
-            identities=PostgresIdentities(connection, self._vault),
-            buckets=PostgresBuckets(connection),
-            bindings=PostgresBindings(connection),
-            queues=PostgresQueues(connection),
-            templates=PostgresTemplates(connection),
-            objects=PostgresObjects(connection),
-            mounts=PostgresMounts(connection),
-            sharing=PostgresSharing(connection),
-            uploads=PostgresUploads(connection),
-            jobs=PostgresJobs(connection),
-            deliveries=PostgresDeliveries(connection),
-            message_queues=PostgresMessageQueues(connection),
-            message_topics=PostgresMessageTopics(connection),
-            tasks=self._tasks(connection),
-            releases=PostgresReleases(connection),
-            usages=PostgresUsages(connection),
-        )
+        return PostgresTransaction(connection, self._vault, self._tasks)
 
     def lazy_pool(self, max_connections: int) -> AsyncConnectionPool[Connection]:
         """Another pool, yet to be opened, for what is made good when a server that dies has forgotten it.

@@ -11,7 +11,7 @@ from typing import Any, Final
 from psycopg.rows import DictRow
 
 from sordino.adapters.postgres.buckets import GET, bucket_of
-from sordino.adapters.postgres.session import Connection
+from sordino.adapters.postgres.statements import Statements
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import (
     CI_ROLE,
@@ -30,7 +30,7 @@ from sordino.domain.identity import (
 from sordino.domain.ports import Vault
 from sordino.domain.presets import named
 
-_ACCOUNT: Final = (
+ACCOUNT: Final = (
     "accounts.appid, accounts.uin AS root, accounts.weight, accounts.name, accounts.enabled, "
     "accounts.requests_per_second, accounts.queued_jobs, accounts.audio_seconds"
 )
@@ -48,7 +48,7 @@ SELECT jsonb_object_agg(policy, document)
  WHERE attachments.appid = roles.appid AND role = roles.name
 """
 _CALLER_COLUMNS: Final = f"""
-{_ACCOUNT}, users.uin AS user_uin, CASE WHEN users.uin IS NOT NULL THEN ({_USER_POLICIES}) END AS policies
+{ACCOUNT}, users.uin AS user_uin, CASE WHEN users.uin IS NOT NULL THEN ({_USER_POLICIES}) END AS policies
 """
 # What every signed request asks: one round trip in place of two.
 _SIGNER: Final = f"""
@@ -74,25 +74,27 @@ SELECT keys.secret_id, keys.sealed AS secret, token_sha256, expires_at, keys.pol
    AND accounts.enabled AND parents.enabled AND parent.enabled AND users.enabled IS NOT FALSE
 """  # noqa: S608 - as above
 _ROOT_CALLER: Final = f"""
-SELECT {_ACCOUNT} FROM accounts WHERE appid = %(appid)s AND (%(uin)s::text IS NULL OR uin = %(uin)s)
+SELECT {ACCOUNT} FROM accounts WHERE appid = %(appid)s AND (%(uin)s::text IS NULL OR uin = %(uin)s)
 """  # noqa: S608 - as above
 _USER_CALLER: Final = f"""
 SELECT {_CALLER_COLUMNS} FROM users JOIN accounts USING (appid) WHERE appid = %(appid)s AND users.uin = %(uin)s
 """  # noqa: S608 - as above
+ROLE_COLUMNS: Final = f"roles.appid, roles.name AS role, trust, description, ({_ROLE_POLICIES}) AS role_policies"
 _ROLE: Final = f"""
-SELECT {_ACCOUNT}, roles.name AS role, trust, description, ({_ROLE_POLICIES}) AS role_policies
+SELECT {ROLE_COLUMNS}, {ACCOUNT}
   FROM roles JOIN accounts USING (appid)
  WHERE appid = %(appid)s AND roles.name = %(name)s
 """  # noqa: S608 - as above
 _FIRST_KEY: Final = f"""
-SELECT secret_id, secret, {_ACCOUNT}
+SELECT secret_id, secret, {ACCOUNT}
   FROM access_keys JOIN accounts USING (appid)
  WHERE access_keys.enabled AND access_keys.uin IS NULL
  ORDER BY accounts.number, access_keys.number
  LIMIT 1
 """  # noqa: S608 - as above
-# Stands against other writers, so that of two processes on an empty database one makes the account.
-_LOCK: Final = "LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE"
+# Stands against other writers: of two processes on an empty database one makes the account, and of an account and a
+# user that would have the same number one is made.
+LOCK: Final = "LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE"
 _EMPTY: Final = "SELECT NOT EXISTS (SELECT FROM accounts) AS empty"
 _ADD_ACCOUNT: Final = """
 INSERT INTO accounts (appid, uin, name)
@@ -108,18 +110,20 @@ ADD_KEY: Final = """
 INSERT INTO access_keys (secret_id, secret, sealed, appid, uin, enabled, requests_per_second)
 VALUES (%(secret_id)s, %(secret)s, true, %(appid)s, %(uin)s, %(enabled)s, %(requests_per_second)s)
 """
-_ACCOUNTS: Final = f"SELECT {_ACCOUNT} FROM accounts ORDER BY number"  # noqa: S608 - as above
+_ACCOUNTS: Final = f"SELECT {ACCOUNT} FROM accounts ORDER BY number"  # noqa: S608 - as above
+# Does not keep those waiting who add what refers to the account.
+_HOLD: Final = f"SELECT {ACCOUNT} FROM accounts WHERE appid = %(appid)s FOR NO KEY UPDATE"  # noqa: S608 - as above
 _CHANGE: Final = f"""
 UPDATE accounts
    SET weight = coalesce(%(weight)s, weight), name = coalesce(%(name)s, name), enabled = coalesce(%(enabled)s, enabled)
  WHERE appid = %(appid)s
-RETURNING {_ACCOUNT}
+RETURNING {ACCOUNT}
 """  # noqa: S608 - as above
 _ALLOW: Final = f"""
 UPDATE accounts
    SET requests_per_second = %(requests)s, queued_jobs = %(jobs)s, audio_seconds = %(seconds)s
  WHERE appid = %(appid)s
-RETURNING {_ACCOUNT}
+RETURNING {ACCOUNT}
 """  # noqa: S608 - as above
 _CLEAR: Final = "SELECT secret_id, secret FROM access_keys WHERE NOT sealed FOR UPDATE"
 _SEAL: Final = "UPDATE access_keys SET secret = %(secret)s, sealed = true WHERE secret_id = %(secret_id)s"
@@ -127,10 +131,9 @@ _SEALED: Final = "SELECT secret FROM access_keys WHERE sealed ORDER BY number LI
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresIdentities:
+class PostgresIdentities(Statements):
     """``cam_ports.Identities`` over one connection."""
 
-    connection: Connection
     vault: Vault
 
     async def signer(self, secret_id: str, bucket: str) -> tuple[Signer, Bucket | None] | None:
@@ -165,27 +168,18 @@ class PostgresIdentities:
     async def role(self, appid: str, name: str) -> tuple[Role, Account] | None:
         """A role of an account with its policies, and the account; None when there is none."""
         row = await self._row(_ROLE, {"appid": appid, "name": name})
-        if row is None:
-            return None
-        role = Role(
-            appid=appid,
-            name=row["role"],
-            trust=row["trust"],
-            description=row["description"],
-            policies=_policies(row["role_policies"]),
-        )
-        return role, _account(row)
+        return (role_of(row), account_of(row)) if row else None
 
     async def root(self) -> AccessKey | None:
         """The first enabled key of the root of the first account, or None on an empty database."""
         row = await self._row(_FIRST_KEY, {})
         if row is None:
             return None
-        return AccessKey(secret_id=row["secret_id"], secret_key=self.vault.open(row["secret"]), account=_account(row))
+        return AccessKey(secret_id=row["secret_id"], secret_key=self.vault.open(row["secret"]), account=account_of(row))
 
     async def add_root(self, key: AccessKey) -> bool:
         """Create the first account with ``key``; False (and nothing written) when an account exists already."""
-        await self.connection.execute(_LOCK)
+        await self.connection.execute(LOCK)
         empty = await self._row(_EMPTY, {})
         if not (empty and empty["empty"]) or not await self.add_account(key.account):
             return False
@@ -195,6 +189,7 @@ class PostgresIdentities:
     async def add_account(self, account: Account) -> bool:
         """Create an account with its CI role; False (and nothing written) when its APPID or uin is taken."""
         row = {"appid": account.appid, "uin": account.uin, "name": account.name}
+        await self.connection.execute(LOCK)
         if (await self.connection.execute(_ADD_ACCOUNT, row)).rowcount == 0:
             return False
         role = {"role": CI_ROLE, "trust": CI_ROLE_TRUST, "description": CI_ROLE_DESCRIPTION}
@@ -204,12 +199,17 @@ class PostgresIdentities:
 
     async def accounts(self) -> Sequence[Account]:
         """Every account, the first one first."""
-        return [_account(row) for row in await (await self.connection.execute(_ACCOUNTS)).fetchall()]
+        return [account_of(row) for row in await (await self.connection.execute(_ACCOUNTS)).fetchall()]
 
     async def account(self, appid: str) -> Account | None:
         """The account, or None."""
         row = await self._row(_ROOT_CALLER, {"appid": appid, "uin": None})
-        return _account(row) if row else None
+        return account_of(row) if row else None
+
+    async def hold(self, appid: str) -> Account | None:
+        """The account, or None; no other transaction holds it until this one ends."""
+        row = await self._row(_HOLD, {"appid": appid})
+        return account_of(row) if row else None
 
     async def weigh(self, appid: str, weight: int) -> Account | None:
         """Set what an account weighs; the account, or None when there is none."""
@@ -221,7 +221,7 @@ class PostgresIdentities:
 
     async def _change(self, change: Mapping[str, Any]) -> Account | None:
         row = await self._row(_CHANGE, change)
-        return _account(row) if row else None
+        return account_of(row) if row else None
 
     async def allow(self, appid: str, allowance: Allowance) -> Account | None:
         """Set how much an account may ask of the server; the account, or None."""
@@ -232,7 +232,7 @@ class PostgresIdentities:
             "seconds": allowance.audio_seconds,
         }
         row = await self._row(_ALLOW, change)
-        return _account(row) if row else None
+        return account_of(row) if row else None
 
     async def seal_keys(self) -> int:
         """Encrypt the secrets that an older version left in the clear; how many."""
@@ -252,9 +252,6 @@ class PostgresIdentities:
         if row := await self._row(_SEALED, {}):
             self.vault.open(row["secret"])
 
-    async def _row(self, query: str, values: Mapping[str, Any]) -> DictRow | None:
-        return await (await self.connection.execute(query, values)).fetchone()
-
 
 def key_row(key: AccessKey, vault: Vault) -> Mapping[str, Any]:
     """The values of ``ADD_KEY``, with the secret encrypted.
@@ -273,7 +270,7 @@ def key_row(key: AccessKey, vault: Vault) -> Mapping[str, Any]:
 
 
 def _caller(row: DictRow, session: NamedPolicy | None = None) -> Caller:
-    account = _account(row)
+    account = account_of(row)
     if row.get("role") is not None:
         policies = _policies(row["role_policies"])
         return Caller(account=account, kind=CallerKind.ROLE, name=row["role"], policies=policies, session=session)
@@ -295,7 +292,19 @@ def _bucket(row: DictRow) -> Bucket | None:
     return bucket_of({**found, "created_at": datetime.fromisoformat(found["created_at"]).astimezone(UTC)})
 
 
-def _account(row: DictRow) -> Account:
+def role_of(row: DictRow) -> Role:
+    """The role of a row of ``ROLE_COLUMNS``."""
+    return Role(
+        appid=row["appid"],
+        name=row["role"],
+        trust=row["trust"],
+        description=row["description"],
+        policies=_policies(row["role_policies"]),
+    )
+
+
+def account_of(row: DictRow) -> Account:
+    """The account of a row of ``ACCOUNT``."""
     return Account(
         appid=row["appid"],
         uin=row["root"],
