@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from sordino.domain.addresses import Address, Network
@@ -192,20 +193,44 @@ def _binary(text: str) -> bytes:
         raise ValueError("is no base64") from None
 
 
-def _address(text: str) -> Address:
-    address = ip_address(text)
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+class _Network(NamedTuple):
+    """A network as numbers, of which a policy may hold hundreds.
+
+    Attributes:
+        version: 4 or 6.
+        number: its address without the bits of hosts.
+        host_bits: how many these are.
+    """
+
+    version: int
+    number: int
+    host_bits: int
 
 
-def _network(text: str) -> Network:
+# A client asks more than once.
+@lru_cache(maxsize=1024)
+def _address(text: str) -> _Network:
+    return _network_of(ip_address(text))
+
+
+def _network(text: str) -> _Network:
     try:
-        network = ip_network(text, strict=False)
+        return _network_of(ip_network(text, strict=False))
     except ValueError:
         raise ValueError("is no address and no network; write 10.0.0.1 or 10.0.0.0/8") from None
-    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
-        low = int(network.network_address) & _V4
-        return ip_network((low, network.prefixlen - _MAPPED.prefixlen))
-    return network
+
+
+def _network_of(what: Address | Network) -> _Network:
+    """An address is the network of it alone; IPv4 that is mapped into IPv6 is IPv4."""
+    network = ip_network(what)
+    number, host_bits = int(network.network_address), network.max_prefixlen - network.prefixlen
+    if network.version == 6 and host_bits <= _V4_BITS and number >> _V4_BITS == _MAPPED:
+        return _Network(4, (number & _V4) >> host_bits, host_bits)
+    return _Network(network.version, number >> host_bits, host_bits)
+
+
+def _inside(asked: _Network, wanted: _Network) -> bool:
+    return asked.version == wanted.version and asked.number >> wanted.host_bits == wanted.number
 
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
@@ -213,7 +238,8 @@ _MOMENT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 )
 _BOOLEANS: Final = MappingProxyType({"true": True, "false": False})
-_MAPPED: Final = IPv6Network("::ffff:0:0/96")
+_MAPPED: Final = 0xFFFF
+_V4_BITS: Final = 32
 _V4: Final = 0xFFFF_FFFF
 
 
@@ -222,11 +248,11 @@ def _same(read: Callable[[str], Any], fits: Callable[[Any, Any], bool], *, negat
 
 
 def _of_like(*, negative: bool) -> Operator:
-    return Operator(wanted=Pattern, asked=str, fits=lambda asked, wanted: wanted.covers(asked), negative=negative)
+    return Operator(wanted=Pattern.of, asked=str, fits=lambda asked, wanted: wanted.covers(asked), negative=negative)
 
 
 def _of_address(*, negative: bool) -> Operator:
-    return Operator(wanted=_network, asked=_address, fits=lambda asked, wanted: asked in wanted, negative=negative)
+    return Operator(wanted=_network, asked=_address, fits=_inside, negative=negative)
 
 
 def _of_order(name: str, read: Callable[[str], Any]) -> dict[str, Operator]:

@@ -9,12 +9,13 @@ https://cloud.tencent.com/document/product/598/10605 ("Evaluation logic"), COS: 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from sordino.domain.conditions import Context
 from sordino.domain.identity import Caller, CallerKind, NamedPolicy, Role
 from sordino.domain.patterns import forms
-from sordino.domain.policy import PolicyError, PolicyKind, Statement, parse_policy
+from sordino.domain.policy import Policy, PolicyError, PolicyKind, Statement, Variables, parse_policy
 from sordino.domain.principal import Principal, PrincipalKind
 from sordino.domain.resource import Owner, Resource, role_resource
 
@@ -88,7 +89,7 @@ def decide(caller: Caller | None, asked: Asked, bucket_policy: NamedPolicy | Non
         bucket = _NONE
     if caller is None or bucket.effect is Effect.DENY:
         return bucket.decision(asked)
-    identity = _ROOT if root else question.judge(caller.policies, PolicyKind.IDENTITY, _owner(caller))
+    identity = _ROOT if root else question.judge_own(caller, caller.policies)
     return _together(identity, question.judge_session(caller), bucket, home=home).decision(asked)
 
 
@@ -111,7 +112,7 @@ def may_take(role: Role, owner: Owner, caller: Caller | None, service: str | Non
     if caller is not None:
         findings.append(question.judge_session(caller))
         if caller.kind is not CallerKind.ROOT:
-            findings.append(question.judge(caller.policies, PolicyKind.IDENTITY, _owner(caller)))
+            findings.append(question.judge_own(caller, caller.policies))
     for effect in (Effect.DENY, Effect.NONE):
         refusal = next((finding for finding in findings if finding.effect is effect), None)
         if refusal is not None:
@@ -183,14 +184,30 @@ class _Question:
     def of(cls, asked: Asked) -> "_Question":
         return cls(asked.action.lower(), asked.resource, forms(asked.resource), asked.context)
 
-    def judge(
-        self, policies: Iterable[NamedPolicy], kind: PolicyKind, own: Owner, hears: _Hears | None = None
+    def judge(self, policies: Iterable[NamedPolicy], kind: PolicyKind, own: Owner, hears: _Hears) -> _Finding:
+        """What policies say that name their principals."""
+        return self._judge(policies, partial(_read, kind=kind), own, hears)
+
+    def judge_own(self, caller: Caller, policies: Iterable[NamedPolicy]) -> _Finding:
+        """What policies say that belong to a caller."""
+        own = Owner(appid=caller.account.appid, uin=caller.account.uin)
+        return self._judge(policies, partial(_read, kind=PolicyKind.IDENTITY, caller=caller), own)
+
+    def judge_session(self, caller: Caller) -> _Finding:
+        """What the policy of a session says, which can only take away."""
+        if caller.session is None:
+            return _UNBOUND
+        found = self.judge_own(caller, (caller.session,))
+        return _BEYOND_SESSION if found is _NONE else found
+
+    def _judge(
+        self, policies: Iterable[NamedPolicy], read: Callable[[str], Policy], own: Owner, hears: _Hears | None = None
     ) -> _Finding:
         """The first statement that denies, or else the first that allows."""
         allowed = _NONE
         for named in policies:
             try:
-                policy = parse_policy(named.document, kind)
+                policy = read(named.document)
             except PolicyError as error:
                 # It could be read when it was written; what it meant to deny is not known.
                 return _Finding(Effect.DENY, f"policy {named.name} cannot be read: {error}", named.name)
@@ -203,16 +220,15 @@ class _Question:
                     allowed = _Finding(Effect.ALLOW, policy=named.name, statement=statement.number)
         return allowed
 
-    def judge_session(self, caller: Caller) -> _Finding:
-        """What the policy of a session says, which can only take away."""
-        if caller.session is None:
-            return _UNBOUND
-        found = self.judge((caller.session,), PolicyKind.IDENTITY, _owner(caller))
-        return _BEYOND_SESSION if found is _NONE else found
+
+def _read(document: str, kind: PolicyKind, caller: Caller | None = None) -> Policy:
+    policy = parse_policy(document, kind)
+    return parse_policy(document, kind, _variables(caller)) if policy.varies and caller is not None else policy
 
 
-def _owner(caller: Caller) -> Owner:
-    return Owner(appid=caller.account.appid, uin=caller.account.uin)
+def _variables(caller: Caller) -> Variables:
+    uin = f"role/{caller.name}" if caller.kind is CallerKind.ROLE else caller.name
+    return Variables(uin=uin, owner_uin=caller.account.uin, app_id=caller.account.appid)
 
 
 def _bucket_hears(caller: Caller | None, *, home: bool) -> _Hears:

@@ -8,7 +8,7 @@ https://cloud.tencent.com/document/product/598/10606 ("Resource description")
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Final, Self
 
 from sordino.domain.resource import ANYTHING, Owner, Resource
@@ -16,36 +16,36 @@ from sordino.domain.resource import ANYTHING, Owner, Resource
 STAR: Final = "*"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pattern:
-    """A text in which each ``*`` stands for any characters.
+    """A text in which each ``*`` stands for any characters; the rest counts with case.
 
     Attributes:
-        text: as it is written; it counts with case.
+        pieces: what stands between the stars: one more than there are of them.
     """
 
-    text: str
+    pieces: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """The pattern that is written so."""
+        return cls(tuple(text.split(STAR)))
 
     def covers(self, text: str) -> bool:
-        """Whether the text is of this form, in time that grows with the sum of both lengths."""
-        pieces = self._pieces
-        if len(pieces) == 1:
-            return text == self.text
-        head, *middle, tail = pieces
+        """Whether the text is of this form; each piece is looked for once, from where the last one ended."""
+        head, tail = self.pieces[0], self.pieces[-1]
+        if len(self.pieces) == 1:
+            return text == head
         if len(text) < len(head) + len(tail) or not (text.startswith(head) and text.endswith(tail)):
             return False
         at, end = len(head), len(text) - len(tail)
-        for piece in middle:
+        for piece in self.pieces[1:-1]:
             # The first place is as good as any later one: what follows it has the more room.
             found = text.find(piece, at, end)
             if found < 0:
                 return False
             at = found + len(piece)
         return True
-
-    @cached_property
-    def _pieces(self) -> list[str]:
-        return self.text.split(STAR)
 
 
 class PatternError(ValueError):
@@ -57,15 +57,15 @@ class ResourcePattern:
     """Which resources a statement is about.
 
     Attributes:
-        service: e.g. ``cos``; may hold stars.
-        region: empty: all of them.
-        account: ``uin/<uin>``, ``uid/<APPID>``, with stars or without; empty: the account that the policy belongs to.
+        service: e.g. ``cos``.
+        region: of the bucket or queue.
+        account: ``uin/<uin>`` or ``uid/<APPID>``; None: the account that the policy belongs to.
         path: the last segment.
     """
 
     service: Pattern
     region: Pattern
-    account: Pattern
+    account: Pattern | None
     path: Pattern
 
     @classmethod
@@ -89,7 +89,8 @@ class ResourcePattern:
             raise PatternError(f"{text!r} must name its account as uin/<uin> or uid/<APPID>, or leave it empty")
         if path.startswith(_LEGACY):
             account, path = _modern(text, account, path)
-        return cls(Pattern(service.lower()), Pattern(region or STAR), Pattern(account), Pattern(path))
+        own = None if not account else _shared(account)
+        return cls(_shared(service.lower()), _shared(region or STAR), own, Pattern.of(path))
 
     def covers(self, resource: Resource, paths: tuple[str, ...], own: Owner) -> bool:
         """Whether a resource is one of these.
@@ -99,19 +100,18 @@ class ResourcePattern:
             paths: the forms in which its last segment may be written, of ``forms``.
             own: the account that the policy belongs to.
         """
-        if not self.service.covers(resource.service) or not self.region.covers(resource.region):
-            return False
-        if not self._is_of(resource.owner, own):
-            return False
-        if not paths:
-            return self.path.text == STAR
-        return any(self.path.covers(path) for path in paths)
+        named = any(self.path.covers(path) for path in paths) if paths else self.path == _ANY
+        return (
+            named
+            and self.service.covers(resource.service)
+            and self.region.covers(resource.region)
+            and self._is_of(resource.owner, own)
+        )
 
     def _is_of(self, owner: Owner, own: Owner) -> bool:
-        account = self.account.text
-        if not account:
+        if self.account is None:
             return owner == own
-        return self.account.covers(f"uin/{owner.uin}") or self.account.covers(f"uid/{owner.appid}")
+        return self.account.covers(f"uid/{owner.appid}") or self.account.covers(f"uin/{owner.uin}")
 
 
 def forms(resource: Resource) -> tuple[str, ...]:
@@ -122,22 +122,26 @@ def forms(resource: Resource) -> tuple[str, ...]:
     path = resource.path
     if path is None:
         return ()
-    if resource.service == "cos" and path.endswith("/") and path.count("/") == 1:
+    if resource.service == "cos" and path.find("/") == len(path) - 1:
         return (path, path[:-1])
     return (path,)
 
 
+# The same few services, regions and accounts stand in most statements.
+_shared = lru_cache(maxsize=1024)(Pattern.of)
+_ANY: Final = Pattern.of(STAR)
 _SEGMENTS: Final = 6
 # What the second segment once held where there was no project.
 _NO_PROJECT: Final = frozenset({"", "0", "id/0"})
 _ACCOUNT: Final = re.compile(r"(?:(?:uin|uid)/[0-9*]+|\*)?")
 _LEGACY: Final = "prefix//"
+_APPID: Final = re.compile(r"[0-9]+")
 
 
 def _modern(text: str, account: str, path: str) -> tuple[str, str]:
     """Account and path of what was once written ``prefix//<APPID>/<bucket without APPID>/<key>``."""
     appid, _, rest = path.removeprefix(_LEGACY).partition("/")
-    if not appid.isdecimal() or account not in {"", f"uid/{appid}"}:
+    if _APPID.fullmatch(appid) is None or account not in {"", f"uid/{appid}"}:
         raise PatternError(f"{text!r} names two accounts, or none; write uid/<APPID>:prefix//<APPID>/<bucket>/<key>")
     bucket, slash, key = rest.partition("/")
     if not slash and (not bucket or bucket.endswith(STAR)):

@@ -8,6 +8,7 @@ https://cloud.tencent.com/document/product/598/10603, 598/10604 (CAM), 436/12469
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,8 +26,8 @@ MAX_STATEMENTS: Final = 200
 MAX_TEXT: Final = 65_536
 """Characters of a document with its white space."""
 
-CACHED: Final = 1024
-"""Documents that are kept read, of each process."""
+CACHED: Final = 512
+"""Documents that are kept read, of each process; a thousand characters of one take 6 to 20 kilobytes."""
 
 
 class PolicyKind(StrEnum):
@@ -65,12 +66,12 @@ class Actions:
         lower = [text.lower().removeprefix(_NAME) for text in texts]
         return cls(
             frozenset(text for text in lower if STAR not in text),
-            tuple(Pattern(text) for text in lower if STAR in text),
+            tuple(Pattern.of(text) for text in lower if STAR in text),
         )
 
     def cover(self, action: str) -> bool:
         """Whether an action, in lower case, is one of these."""
-        return action in self.names or any(pattern.covers(action) for pattern in self.patterns)
+        return action in self.names or bool(self.patterns and any(pattern.covers(action) for pattern in self.patterns))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +113,45 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy that was read."""
+    """A policy that was read.
+
+    Attributes:
+        varies: whether it may hold variables, so that it must be read for each caller.
+    """
 
     statements: tuple[Statement, ...]
+    varies: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variables:
+    """What stands for ``${uin}``, ``${owner_uin}`` and ``${app_id}`` in resources and in values of conditions.
+
+    https://cloud.tencent.com/document/product/598/10607
+
+    Attributes:
+        uin: of the user or root; of a role, which has none, ``role/<name>``.
+        owner_uin: of his account's root.
+        app_id: of his account.
+    """
+
+    uin: str = "0"
+    owner_uin: str = "0"
+    app_id: str = "0"
+
+
+NOBODY: Final = Variables()
+"""Stands in for a caller where a policy is only checked."""
 
 
 @lru_cache(maxsize=CACHED)
-def parse_policy(text: str, kind: PolicyKind) -> Policy:
+def parse_policy(text: str, kind: PolicyKind, variables: Variables = NOBODY) -> Policy:
     """Read a document; the last ones are kept, so that asking again costs nothing.
+
+    Args:
+        text: JSON.
+        kind: what it belongs to; only policies of identities hold variables.
+        variables: their values.
 
     Raises:
         PolicyError: it is no policy of that kind.
@@ -145,7 +177,12 @@ def parse_policy(text: str, kind: PolicyKind) -> Policy:
     statements = _list(elements["statement"])
     if not 0 < len(statements) <= MAX_STATEMENTS:
         raise PolicyError(f"the policy has {len(statements)} statements; write 1 to {MAX_STATEMENTS}")
-    return Policy(tuple(_statement(one, number, shared, kind) for number, one in enumerate(statements, start=1)))
+    filled = variables if kind is PolicyKind.IDENTITY else None
+    return Policy(
+        tuple(_statement({**shared, **one}, number, kind, filled) for number, one in _numbered(statements)),
+        # JSON can hide the sign behind an escape.
+        varies=filled is not None and ("${" in text or "\\u" in text),
+    )
 
 
 class _Number(str):
@@ -164,6 +201,7 @@ _LEFT_OUT: Final = MappingProxyType(
         "notprincipal": "name the principals in principal, or deny them",
     }
 )
+_VARIABLE: Final = re.compile(r"\$\{(uin|owner_uin|app_id)\}")
 _EFFECTS: Final = MappingProxyType({"allow": False, "deny": True})
 
 
@@ -205,23 +243,35 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 
-def _texts(value: object, where: str) -> tuple[str, ...]:
+def _numbered(statements: list[object]) -> Iterator[tuple[int, dict[str, object]]]:
+    for number, statement in enumerate(statements, start=1):
+        yield number, _elements(statement, f"statement {number}", _OF_STATEMENT)
+
+
+def _texts(value: object, where: str, variables: Variables | None = None) -> tuple[str, ...]:
     values = _list(value)
     for one in values:
         if type(one) is not str:
             raise PolicyError(f"{where} must be a string or a list of strings")
         if not one or not one.isprintable():
             raise PolicyError(f"{where} holds {one[:100]!r}, which is empty or not printable")
-        if "${" in one:
-            raise PolicyError(f"{where} holds the variable {one[:100]!r}; variables are not offered, write the value")
     if not values:
         raise PolicyError(f"{where} is empty; name one at least")
-    return tuple(str(one) for one in values)
+    return tuple(_filled(str(one), where, variables) for one in values)
 
 
-def _statement(value: object, number: int, shared: Mapping[str, object], kind: PolicyKind) -> Statement:
+def _filled(text: str, where: str, variables: Variables | None) -> str:
+    filled = text if variables is None else _VARIABLE.sub(lambda found: str(getattr(variables, found[1])), text)
+    if "${" in filled:
+        raise PolicyError(
+            f"{where} holds a variable in {text[:100]!r}; policies of users, groups, roles and sessions may have "
+            "${uin}, ${owner_uin} and ${app_id} in resources and in values of conditions, and no other"
+        )
+    return filled
+
+
+def _statement(elements: Mapping[str, object], number: int, kind: PolicyKind, variables: Variables | None) -> Statement:
     where = f"statement {number}"
-    elements = {**shared, **_elements(value, where, _OF_STATEMENT)}
     effect = elements.get("effect")
     if not isinstance(effect, str) or effect.lower() not in _EFFECTS:
         raise PolicyError(f"{where}: effect must be allow or deny")
@@ -234,8 +284,8 @@ def _statement(value: object, number: int, shared: Mapping[str, object], kind: P
         denies=_EFFECTS[effect.lower()],
         principals=_principals(elements.get("principal"), where, kind),
         actions=_actions(elements["action"], where),
-        resources=_resources(elements.get("resource"), where, kind),
-        conditions=tuple(_conditions(elements.get("condition"), where)),
+        resources=_resources(elements.get("resource"), where, kind, variables),
+        conditions=tuple(_conditions(elements.get("condition"), where, variables)),
     )
 
 
@@ -248,7 +298,9 @@ def _actions(value: object, where: str) -> Actions:
     return Actions.of(texts)
 
 
-def _resources(value: object, where: str, kind: PolicyKind) -> tuple[ResourcePattern, ...] | None:
+def _resources(
+    value: object, where: str, kind: PolicyKind, variables: Variables | None
+) -> tuple[ResourcePattern, ...] | None:
     if kind is PolicyKind.TRUST:
         if value is not None:
             raise PolicyError(f"{where}: a role's trust names no resource, for it is about the role; leave it out")
@@ -256,7 +308,7 @@ def _resources(value: object, where: str, kind: PolicyKind) -> tuple[ResourcePat
     if value is None:
         raise PolicyError(f"{where} has no resource; name one, or * for all")
     try:
-        patterns = [ResourcePattern.parse(text) for text in _texts(value, f"{where}, resource")]
+        patterns = [ResourcePattern.parse(text) for text in _texts(value, f"{where}, resource", variables)]
     except PatternError as error:
         raise PolicyError(f"{where}, resource: {error}") from None
     return None if None in patterns else tuple(pattern for pattern in patterns if pattern is not None)
@@ -300,14 +352,14 @@ _READERS: Final[Mapping[str, Callable[[str, str], Principal]]] = MappingProxyTyp
 _LISTS: Final = {PolicyKind.BUCKET: frozenset({"qcs"}), PolicyKind.TRUST: frozenset(_READERS)}
 
 
-def _conditions(value: object, where: str) -> Iterator[Condition]:
+def _conditions(value: object, where: str, variables: Variables | None) -> Iterator[Condition]:
     if value is None:
         return
     for name, keys in _named(value, f"{where}, condition"):
         place = f"{where}, condition, operator {name[:100]!r}"
         for key, values in _named(keys, place):
             try:
-                yield parse_condition(name, key, _values(values, f"{place}, key {key[:100]!r}"))
+                yield parse_condition(name, key, _values(values, f"{place}, key {key[:100]!r}", variables))
             except ConditionError as error:
                 raise PolicyError(f"{place}: {error}") from None
 
@@ -318,7 +370,7 @@ def _named(value: object, where: str) -> list[tuple[str, object]]:
     return list(value.items())
 
 
-def _values(value: object, where: str) -> tuple[str, ...]:
+def _values(value: object, where: str, variables: Variables | None) -> tuple[str, ...]:
     """Values as strings: ``true`` and ``5`` may be written without quotes."""
     words = [{True: "true", False: "false"}[one] if isinstance(one, bool) else one for one in _list(value)]
-    return _texts([str(one) if isinstance(one, _Number) else one for one in words], where)
+    return _texts([str(one) if isinstance(one, _Number) else one for one in words], where, variables)
