@@ -86,6 +86,7 @@ REQUEST_TIME_TOO_SKEWED = ErrorKind(
     403, "RequestTimeTooSkewed", "The client's clock differs too much from the server's."
 )
 INVALID_ACCESS_KEY_ID = ErrorKind(403, "InvalidAccessKeyId", "There is no such SecretId.")
+EXPIRED_TOKEN = ErrorKind(400, "ExpiredToken", "The temporary key has ended; ask for a new one.")
 SIGNATURE_DOES_NOT_MATCH = ErrorKind(403, "SignatureDoesNotMatch", "The signature does not match; check the SecretKey.")
 
 # Buckets and objects

@@ -55,6 +55,10 @@ class Buckets(Protocol):
         """The bucket of that full name, or None."""
         ...
 
+    async def find(self, names: Sequence[str]) -> Mapping[str, Bucket]:
+        """The buckets of these full names that there are, by name."""
+        ...
+
     async def list(self, appid: str) -> Sequence[Bucket]:
         """The buckets of an account, by name."""
         ...

@@ -31,6 +31,7 @@ from sordino.domain.ports import (
     Transaction,
 )
 from sordino.errors import ServiceError
+from sordino.jobs.access import access_of
 from sordino.jobs.callbacks import announce
 from sordino.storage.objects import ObjectStore, Upload
 
@@ -188,11 +189,14 @@ class Pipeline:
         """Copy the input object to a file; the bucket of the output.
 
         Raises:
-            ServiceError: ResourceNotFound, ResourceNotSupported (too large), WriteTargetBucketDenied; before any work.
+            ServiceError: ResourceAccessDenied, WriteTargetBucketDenied, ResourceNotFound, ResourceNotSupported (too
+                large); before any work.
         """
-        async with self.database.transaction() as tx:
-            bucket, target = await _check_target(tx, job)
-        stored = await self.objects.find(bucket, job.input_object)
+        async with self.database.reading() as tx:
+            access = await access_of(tx, job, self.clock.now())
+        stored = await self.objects.find(access.source, job.input_object)
+        access.check_input(stored)
+        target = access.output_bucket()
         if stored is None:
             raise errors.RESOURCE_NOT_FOUND(f"There is no object {job.input_object!r} in {job.bucket}.")
         if stored.size > self.limits.max_input_bytes:
@@ -200,7 +204,7 @@ class Pipeline:
                 f"The input has {stored.size} bytes; the limit is {self.limits.max_input_bytes} "
                 "(setting SORDINO_MAX_INPUT_BYTES)."
             )
-        async for chunk in self.objects.read(bucket, stored, 0, stored.size):
+        async for chunk in self.objects.read(access.source, stored, 0, stored.size):
             await asyncio.to_thread(source.write, chunk)
         await asyncio.to_thread(source.flush)
         return target
@@ -210,6 +214,8 @@ class Pipeline:
 
         Raises:
             SupersededError: the bucket is mounted, and the job no longer this attempt's; nothing was written.
+            ServiceError: ResourceAccessDenied, WriteTargetBucketDenied: it is mounted, and the role may write it no
+                longer; the same holds.
         """
         upload = Upload(
             bucket=bucket,
@@ -222,6 +228,8 @@ class Pipeline:
             return stored, stored.etag
         if not await self._still_runs(job, None):
             raise SupersededError
+        async with self.database.reading() as tx:
+            await self._check_target(tx, job)
         md5 = hashlib.md5(usedforsecurity=False)
         stored = await self.objects.put(upload, _hashed(_chunks(target), md5.update))
         return stored, md5.hexdigest()
@@ -231,14 +239,14 @@ class Pipeline:
 
         Raises:
             SupersededError: the job is no longer this attempt's; nothing was written, and the result's bytes are gone.
-            ServiceError: WriteTargetBucketDenied, QuotaExceeded; the same holds.
+            ServiceError: ResourceAccessDenied, WriteTargetBucketDenied, QuotaExceeded; the same holds.
         """
         outcome = Outcome(state=JobState.SUCCESS, message=result.note, media_info=result.info)
         try:
             async with self.database.transaction() as tx:
                 ended = await self._end(tx, job, outcome)
                 if ended and stored.blob_id:
-                    await _check_target(tx, job)
+                    await self._check_target(tx, job)
                     await tx.objects.put(stored)
         except ServiceError:
             if stored.blob_id:
@@ -249,6 +257,15 @@ class Pipeline:
                 await self.objects.discard(stored)
             raise SupersededError
         log.info("job succeeded", seconds=result.info.duration, bytes=stored.size)
+
+    async def _check_target(self, tx: Transaction, job: Job) -> None:
+        """See that the output may be written still, for policies, roles and buckets may have changed since ``fetch``.
+
+        Raises:
+            ServiceError: ResourceAccessDenied, WriteTargetBucketDenied.
+        """
+        access = await access_of(tx, job, self.clock.now())
+        access.output_bucket()
 
     async def _end(self, tx: Transaction, job: Job, outcome: Outcome) -> bool:
         """End the job and have that told; False when another attempt runs or has ended it."""
@@ -348,17 +365,6 @@ class _Progress:
 
     def __call__(self, percent: int) -> None:
         self.percent = percent
-
-
-async def _check_target(tx: Transaction, job: Job) -> tuple[Bucket, Bucket]:
-    """The job's bucket and the output's, which must exist and belong to the same account."""
-    output = job.operation.output
-    source, target = await tx.buckets.get(job.bucket), await tx.buckets.get(output.bucket)
-    if source is None or target is None or target.appid != source.appid or target.region != output.region:
-        raise errors.WRITE_TARGET_BUCKET_DENIED(
-            f"There is no bucket {output.bucket} in {output.region} that jobs of {job.bucket} may write to."
-        )
-    return source, target
 
 
 def _given_up(job: Job, faults: int, fault: Exception) -> Outcome:

@@ -12,6 +12,7 @@ from sordino.domain.ports import Clock, Database, Transaction
 from sordino.domain.queue import Queue, QueueState
 from sordino.domain.service import ServiceKind
 from sordino.domain.template import Template
+from sordino.jobs.access import check_role
 from sordino.jobs.counts import Counts
 from sordino.storage.bindings import speech_not_open
 
@@ -47,12 +48,14 @@ class Submit:
         """Store a job for each operation of the request, all of them or none.
 
         Raises:
-            ServiceError: MediaBucketUnBinded, QueueNotFound, QueueSaturated, TemplateNotFound, NoSuchBucket, or
-                InvalidArgument when Output.Region is not that of the output bucket, or two outputs are the same.
+            ServiceError: MediaBucketUnBinded, QueueNotFound, QueueSaturated, TemplateNotFound, NoSuchBucket,
+                CIRoleNotExist, or InvalidArgument when Output.Region is not that of the output bucket, or two outputs
+                are the same.
         """
         _check_outputs_differ(request)
         async with self.database.transaction() as tx:
             queue = await tx.queues.held(bucket.name, request.queue_id) or await _refuse(tx, bucket, request.queue_id)
+            await check_role(tx, bucket.appid, self.clock.now())
             await self._check_room(tx, queue, len(request.operations))
             await _check_regions(tx, bucket, request)
             jobs = self._jobs(bucket, request, queue, await _templates(tx, bucket, request))

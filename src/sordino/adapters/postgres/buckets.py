@@ -1,6 +1,6 @@
 """Buckets in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,7 @@ name, region, appid, created_at, acl, vary_origin, max_bytes, max_objects, resul
 EXISTS (SELECT FROM mounts WHERE mounts.bucket = buckets.name) AS mounted
 """
 GET: Final = f"SELECT {_COLUMNS} FROM buckets WHERE name = %(name)s"  # noqa: S608 - the only text put in is ours
+_FIND: Final = f"SELECT {_COLUMNS} FROM buckets WHERE name = ANY(%(names)s)"  # noqa: S608 - as above
 _LIST: Final = f"""
 SELECT {_COLUMNS}
   FROM buckets
@@ -78,6 +79,11 @@ class PostgresBuckets:
         """The bucket of that full name, or None."""
         row = await (await self.connection.execute(GET, {"name": name})).fetchone()
         return bucket_of(row) if row else None
+
+    async def find(self, names: Sequence[str]) -> Mapping[str, Bucket]:
+        """The buckets of these full names that there are, by name."""
+        rows = await (await self.connection.execute(_FIND, {"names": list(names)})).fetchall()
+        return {row["name"]: bucket_of(row) for row in rows}
 
     async def count(self, appid: str) -> int:
         """How many buckets the account has; no other transaction counts them until this one ends."""
