@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from rows import BUCKET, NOW, add_bucket, execute, put_object, stored
+from sordino import chore
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain.quota import Quota, Usage
 from sordino.errors import ServiceError
-from sordino.storage import chore
 from sordino.storage import lifecycle as lifecycle_module
 from sordino.storage.leftovers import Leftovers
 from sordino.storage.lifecycle import Lifecycle

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rows import BUCKET, LATER, NOW, QUEUE_ID, execute, job, release
+from sordino import chore
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain.callback import CallbackFormat, CallbackTarget
 from sordino.domain.job import JobState
 from sordino.jobs import retention as retention_module
 from sordino.jobs.retention import Retention
-from sordino.storage import chore
 
 DAY = timedelta(days=1)
 JOB_IDS = "SELECT job_id FROM jobs ORDER BY job_id"

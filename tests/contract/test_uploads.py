@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rows import BUCKET, NOW, QUEUE_ID, bucket, execute, job, put, release
+from sordino import chore
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
@@ -25,7 +26,6 @@ from sordino.domain.ports import BlobNotFoundError, MediaResult
 from sordino.domain.upload import MAX_PARTS, MIN_PART_BYTES, NamedPart
 from sordino.errors import ServiceError
 from sordino.jobs.pipeline import Limits, Pipeline
-from sordino.storage import chore
 from sordino.storage import stale_uploads as stale_module
 from sordino.storage.objects import UPLOAD_TIME, ObjectStore, Upload
 from sordino.storage.stale_uploads import StaleUploads

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from sordino.chore import repeat
 from sordino.domain.ports import Clock, Database
-from sordino.storage.chore import repeat
 
 LOOK_SECONDS: Final = 0.5
 """How often a process looks for messages that others sent, or that are visible again, while somebody waits."""

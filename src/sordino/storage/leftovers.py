@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from sordino.chore import repeat
 from sordino.domain.ports import Blobs, Clock
-from sordino.storage.chore import repeat
 from sordino.storage.objects import UPLOAD_TIME
 
 PAUSE_SECONDS: Final = 3600.0

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from sordino.chore import in_batches, repeat
 from sordino.domain.ports import Clock, Database
-from sordino.storage.chore import in_batches, repeat
 
 BATCH: Final = 500
 """Objects that one transaction deletes: their rows are locked for some milliseconds."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from sordino import errors
+from sordino.chore import repeat
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.ports import Database, Transaction
 from sordino.domain.quota import refusal
 from sordino.domain.upload import Part
-from sordino.storage.chore import repeat
 
 BATCH: Final = 10_000
 """Buckets whose counts one look folds: all that are written to, or busy ones would keep others from their turn."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from sordino.chore import in_batches, repeat
 from sordino.domain.ports import Clock, Database
-from sordino.storage.chore import in_batches, repeat
 
 BATCH: Final = 10
 """Uploads that one transaction ends: each may have ten thousand parts."""

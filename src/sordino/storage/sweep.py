@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import structlog
 
+from sordino.chore import repeat
 from sordino.domain.ports import Blobs, BlobStoreError, Clock, Database, Transaction
-from sordino.storage.chore import repeat
 
 log = structlog.get_logger(__name__)
 
