@@ -1,16 +1,44 @@
 """The audit log in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
-from sordino.adapters.postgres.session import Connection
-from sordino.domain.audit import AuditEntry
+from psycopg.rows import DictRow
 
-_ADD: Final = """
-INSERT INTO audit (at, appid, caller, secret_id, source, request_id, action, resource, owner, decision, code, reason)
-VALUES (%(at)s, %(appid)s, %(caller)s, %(secret_id)s, %(source)s, %(request_id)s, %(action)s, %(resource)s, %(owner)s,
-        %(decision)s, %(code)s, %(reason)s)
+from sordino.adapters.postgres.session import Connection
+from sordino.domain.audit import AuditEntry, AuditSearch, NumberedEntry
+
+MOST_CHARACTERS: Final = 2048
+"""Of a column: names that strangers send may be as long as a request's head."""
+
+_COLUMNS: Final = "at, appid, caller, secret_id, source, request_id, action, resource, owner, decision, code, reason"
+# One round trip, however many there are.
+_ADD: Final = f"""
+INSERT INTO audit ({_COLUMNS})
+SELECT * FROM unnest(%(at)s::timestamptz[], %(appid)s::text[], %(caller)s::text[], %(secret_id)s::text[],
+                     %(source)s::text[], %(request_id)s::text[], %(action)s::text[], %(resource)s::text[],
+                     %(owner)s::text[], %(decision)s::text[], %(code)s::text[], %(reason)s::text[])
+"""  # noqa: S608 - the only text put in is ours
+_FOUND: Final = f"SELECT number, {_COLUMNS} FROM audit WHERE "  # noqa: S608 - as above
+_NEWEST: Final = " ORDER BY number DESC LIMIT %(size)s"
+_CONDITIONS: Final[Mapping[str, str]] = {
+    "caller": "caller = %(caller)s",
+    "secret_id": "secret_id = %(secret_id)s",
+    "source": "source = %(source)s",
+    "action": "action = %(action)s",
+    "request_id": "request_id = %(request_id)s",
+    "decision": "decision = %(decision)s",
+    "since": "at >= %(since)s",
+    "until": "at < %(until)s",
+    "before": "number < %(before)s",
+}
+# Each has an index of its own, which is read from its end until there are enough.
+_OF_ACCOUNT: Final = ("appid = %(account)s", "owner = %(account)s")
+_SWEEP: Final = """
+DELETE FROM audit
+ WHERE number IN (SELECT number FROM audit WHERE at < %(before)s ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 """
 
 
@@ -21,23 +49,87 @@ class PostgresAuditLog:
     connection: Connection
 
     async def add(self, entries: Sequence[AuditEntry]) -> None:
-        """Write entries."""
-        async with self.connection.cursor() as cursor:
-            await cursor.executemany(_ADD, [_row(entry) for entry in entries])
+        """Write entries, each text cut to ``MOST_CHARACTERS``."""
+        rows = [_row(entry) for entry in entries]
+        if rows:
+            await self.connection.execute(_ADD, {column: [row[column] for row in rows] for column in rows[0]})
+
+    async def search(self, search: AuditSearch) -> Sequence[NumberedEntry]:
+        """What is asked for, the newest first."""
+        asked = _asked(search)
+        conditions = [text for name, text in _CONDITIONS.items() if asked[name] is not None]
+        if search.account is None:
+            query = _page(conditions)
+        else:
+            query = f"{' UNION '.join(f'({_page([of, *conditions])})' for of in _OF_ACCOUNT)}{_NEWEST}"
+        # Ours, every piece of it.
+        found = await self.connection.execute(query.encode(), asked)
+        return [_numbered(row) for row in await found.fetchall()]
+
+    async def sweep(self, before: datetime, limit: int) -> int:
+        """Remove entries older than that, ``limit`` at most; how many."""
+        return (await self.connection.execute(_SWEEP, {"before": before, "limit": limit})).rowcount
 
 
-def _row(entry: AuditEntry) -> dict[str, Any]:
+def _page(conditions: Sequence[str]) -> str:
+    return f"{_FOUND}{' AND '.join(conditions) or 'true'}{_NEWEST}"
+
+
+def _asked(search: AuditSearch) -> Mapping[str, Any]:
+    return {
+        "account": search.account,
+        "caller": search.caller,
+        "secret_id": search.secret_id,
+        "source": search.source,
+        "action": search.action,
+        "request_id": search.request_id,
+        "decision": None if search.allowed is None else _decision(allowed=search.allowed),
+        "since": search.since,
+        "until": search.until,
+        "before": search.before,
+        "size": search.size,
+    }
+
+
+def _row(entry: AuditEntry) -> Mapping[str, Any]:
     return {
         "at": entry.at,
         "appid": entry.appid,
-        "caller": entry.caller,
-        "secret_id": entry.secret_id,
-        "source": entry.source,
-        "request_id": entry.request_id,
-        "action": entry.action,
-        "resource": entry.resource,
+        "caller": _text(entry.caller),
+        "secret_id": None if entry.secret_id is None else _text(entry.secret_id),
+        "source": _text(entry.source),
+        "request_id": _text(entry.request_id),
+        "action": _text(entry.action),
+        "resource": _text(entry.resource),
         "owner": entry.owner,
-        "decision": "allow" if entry.allowed else "deny",
+        "decision": _decision(allowed=entry.allowed),
         "code": entry.code,
-        "reason": entry.reason,
+        "reason": _text(entry.reason),
     }
+
+
+def _text(text: str) -> str:
+    """What the database can hold of it: neither NUL nor half a character."""
+    return text[:MOST_CHARACTERS].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def _decision(*, allowed: bool) -> str:
+    return "allow" if allowed else "deny"
+
+
+def _numbered(row: DictRow) -> NumberedEntry:
+    entry = AuditEntry(
+        at=row["at"],
+        appid=row["appid"],
+        caller=row["caller"],
+        secret_id=row["secret_id"],
+        source=row["source"],
+        request_id=row["request_id"],
+        action=row["action"],
+        resource=row["resource"],
+        owner=row["owner"],
+        allowed=row["decision"] == "allow",
+        code=row["code"],
+        reason=row["reason"],
+    )
+    return NumberedEntry(row["number"], entry)
