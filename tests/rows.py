@@ -1,6 +1,7 @@
 """Rows as the tests of the database want them, and ways to look at what a repository does not show."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,17 @@ from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransac
 from sordino.adapters.vault import FernetVault
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.callback import CallbackTarget
-from sordino.domain.identity import AccessKey, Account, Caller, CallerKind, Signer
+from sordino.domain.identity import (
+    CI_ROLE,
+    AccessKey,
+    Account,
+    Caller,
+    CallerKind,
+    Policy,
+    Signer,
+    Target,
+    TargetKind,
+)
 from sordino.domain.job import (
     AudioFormat,
     Channels,
@@ -161,6 +172,27 @@ async def deliveries_of_others(
         for number in range(count):
             target = CallbackTarget(url=url or f"http://host{number}.of{appid}.example/")
             await tx.deliveries.add(name, target, at)
+
+
+def statement(effect: str, action: str, resource: str = "*", **more: object) -> dict[str, object]:
+    """A statement of a policy."""
+    return {"effect": effect, "action": action, "resource": resource, **more}
+
+
+def policy_of(*statements: dict[str, object]) -> str:
+    """The document of a policy."""
+    return json.dumps({"version": "2.0", "statement": list(statements)})
+
+
+async def role_may(database: PostgresDatabase, *statements: dict[str, object]) -> None:
+    """Let the role of jobs in the account ``ROOT`` do what these statements say, and nothing else."""
+    appid, role = ROOT.account.appid, Target(TargetKind.ROLE, CI_ROLE)
+    async with database.transaction() as tx:
+        for name in await tx.policies.attached(appid, role):
+            await tx.policies.detach(appid, name, role)
+        if statements:
+            await tx.policies.put(Policy(appid=appid, name="role", document=policy_of(*statements), changed_at=NOW))
+            await tx.policies.attach(appid, "role", role)
 
 
 async def found(database: PostgresDatabase, job_id: str = "j1") -> Job:

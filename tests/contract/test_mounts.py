@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import md5
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +12,7 @@ from typing import BinaryIO
 import pytest
 from cryptography.fernet import Fernet
 
-from rows import BUCKET, PLAIN_MEDIA_INFO, ROOT, execute
+from rows import BUCKET, PLAIN_MEDIA_INFO, ROOT, execute, role_may, statement
 from seaweed import S3Server
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
@@ -276,6 +277,21 @@ async def test_a_job_that_was_stopped_writes_nothing(world: World) -> None:
     world.media.act = lambda: operate.stop(job.job_id)
     await world.pipeline.run(job.job_id, job.release)
     assert (await world.job(job)).state is JobState.CANCEL
+    await _refused(world.objects.head(await world.bucket(), "out.wav"), "NoSuchKey", "")
+
+
+@pytest.mark.parametrize("moment", ["before", "meanwhile"])
+async def test_a_job_whose_role_may_not_write(world: World, moment: str) -> None:
+    """Policies bound what is written to the other store, as they are when it is."""
+    await world.mount()
+    lose = partial(role_may, world.database, statement("allow", "cos:GetObject"))
+    if moment == "before":
+        await lose()
+    else:
+        world.media.act = lose
+    job = await world.submit()
+    await world.pipeline.run(job.job_id, job.release)
+    assert (await world.job(job)).code == "WriteTargetBucketDenied"
     await _refused(world.objects.head(await world.bucket(), "out.wav"), "NoSuchKey", "")
 
 

@@ -11,13 +11,24 @@ from typing import BinaryIO
 
 import pytest
 
-from rows import execute
+from rows import execute, policy_of, role_may, statement
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
+from sordino.domain.acl import Acl
 from sordino.domain.bucket import Bucket
 from sordino.domain.callback import JobCallback
-from sordino.domain.identity import AccessKey, Account
+from sordino.domain.identity import (
+    CI_ROLE,
+    CI_ROLE_POLICY,
+    CI_ROLE_TRUST,
+    CI_SERVICE,
+    AccessKey,
+    Account,
+    Role,
+    Target,
+    TargetKind,
+)
 from sordino.domain.job import (
     AudioFormat,
     Job,
@@ -36,6 +47,7 @@ from sordino.domain.ports import (
     MediaFailedError,
     MediaResult,
 )
+from sordino.domain.quota import Quota
 from sordino.errors import ServiceError
 from sordino.jobs.losses import Losses
 from sordino.jobs.operate import OperateJobs
@@ -88,10 +100,14 @@ class World:
     pipeline: Pipeline
 
     async def submit(
-        self, output_bucket: str | None = None, order: NoiseReduction | None = None, **changes: object
+        self,
+        output_bucket: str | None = None,
+        order: NoiseReduction | None = None,
+        region: str = REGION,
+        **changes: object,
     ) -> Job:
         """Submit a job on ``in.wav``, and release it."""
-        output = Output(region=REGION, bucket=output_bucket or self.bucket.name, object="out.wav")
+        output = Output(region=region, bucket=output_bucket or self.bucket.name, object="out.wav")
         operation = OperationRequest(noise_reduction=order or NoiseReduction(), output=output)
         request = JobRequest(input_object="in.wav", operations=(operation,), **changes)
         submit = Submit(
@@ -622,6 +638,276 @@ async def test_output_bucket_vanishes_meanwhile(world: World) -> None:
     job = await world.submit(output_bucket=other.name)
     await world.run(job)
     assert (await world.job(job)).code == "WriteTargetBucketDenied"
+
+
+READ, WRITE = statement("allow", "cos:GetObject"), statement("allow", "cos:PutObject")
+MINE, THEIRS = "qcs::cos::uid/1250000000:b-1250000000", "theirs-7"
+CI_OF_MINE = "qcs::cam::uin/100000000001:roleName/CI_QCSRole"
+
+
+@pytest.mark.parametrize(
+    ("statements", "code", "hints"),
+    [
+        ([], "ResourceAccessDenied", ["cos:GetObject", "b-1250000000/in.wav", "no policy allows it"]),
+        ([WRITE], "ResourceAccessDenied", ["cos:GetObject"]),
+        ([READ], "WriteTargetBucketDenied", ["cos:PutObject", "b-1250000000/out.wav", "no policy allows it"]),
+        ([READ, WRITE], None, []),
+        ([statement("allow", "cos:*", f"{MINE}/in*"), WRITE], None, []),
+        ([statement("allow", "cos:*", f"{MINE}/input/*"), WRITE], "ResourceAccessDenied", []),
+        ([READ, statement("allow", "cos:*", f"{MINE}/output/*")], "WriteTargetBucketDenied", []),
+        (
+            [READ, WRITE, statement("deny", "cos:*", f"{MINE}/in.wav")],
+            "ResourceAccessDenied",
+            ["statement 3 of policy role denies it"],
+        ),
+        (
+            [READ, WRITE, statement("deny", "cos:PutObject", f"{MINE}/*")],
+            "WriteTargetBucketDenied",
+            ["statement 3 of policy role denies it"],
+        ),
+        ([READ, statement("allow", "name/COS:putobject", "qcs::cos:ap-guangzhou::*")], None, []),
+        ([READ, statement("allow", "cos:PutObject", "qcs::cos:ap-beijing::*")], "WriteTargetBucketDenied", []),
+        ([READ, statement("allow", "cos:PutObject", "qcs::cos::uid/7:*")], "WriteTargetBucketDenied", []),
+    ],
+    ids=[
+        "nothing",
+        "writing alone",
+        "reading alone",
+        "both",
+        "reading a prefix",
+        "reading another",
+        "writing another",
+        "denied reading",
+        "denied writing",
+        "other spelling",
+        "other region",
+        "other account",
+    ],
+)
+async def test_what_the_role_may(world: World, statements, code: str | None, hints: list[str]) -> None:
+    """A job does what its role may; what it may not ends it before any work, and the message says why."""
+    await role_may(world.database, *statements)
+    job = await world.submit()
+    await world.run(job)
+    ended = await world.job(job)
+    assert (ended.state is JobState.SUCCESS) == (code is None)
+    assert ended.code == (code or "Success")
+    assert all(hint in ended.message for hint in hints), ended.message
+    assert world.media.calls == (code is None)
+    assert (await world.objects.find(world.bucket, "out.wav") is None) == (code is not None)
+
+
+async def test_the_role_comes_before_the_input(world: World) -> None:
+    """Whether there is an input is not told where the role may not read it."""
+    await role_may(world.database, WRITE)
+    await world.objects.remove(world.bucket, "in.wav")
+    job = await world.submit()
+    await world.run(job)
+    assert (await world.job(job)).code == "ResourceAccessDenied"
+
+
+@pytest.mark.parametrize("denied", [False, True])
+async def test_what_is_open_to_all_is_open_to_the_role(world: World, denied: bool) -> None:
+    """It reads a public-read object without a policy, and not against one."""
+    await role_may(world.database, WRITE, *[statement("deny", "cos:GetObject")] * denied)
+    async with world.database.transaction() as tx:
+        await tx.sharing.share_object(world.bucket.name, "in.wav", Acl.PUBLIC_READ)
+    job = await world.submit()
+    await world.run(job)
+    assert (await world.job(job)).code == ("ResourceAccessDenied" if denied else "Success")
+
+
+@pytest.mark.parametrize(
+    ("lost", "code"),
+    [
+        ("policies", "WriteTargetBucketDenied"),
+        ("role", "ResourceAccessDenied"),
+        ("trust", "ResourceAccessDenied"),
+        ("bucket", "WriteTargetBucketDenied"),
+    ],
+)
+async def test_rights_that_are_lost_meanwhile(world: World, lost: str, code: str) -> None:
+    """A result that may be written no longer when it is made is not: its bytes go, and the job says why."""
+
+    async def lose(target: BinaryIO) -> None:
+        target.write(b"clean")
+        if lost == "policies":
+            await role_may(world.database, READ)
+        async with world.database.transaction() as tx:
+            if lost == "role":
+                await tx.policies.remove_role(ACCOUNT.appid, CI_ROLE)
+            if lost == "trust":
+                role = Role(appid=ACCOUNT.appid, name=CI_ROLE, trust=CI_ROLE_TRUST.replace(CI_SERVICE, "no.qcloud.com"))
+                await tx.policies.put_role(role, datetime.now(UTC))
+            if lost == "bucket":
+                await tx.policies.put_bucket_policy(world.bucket.name, policy_of(_about(CI_OF_MINE, "deny")))
+
+    world.media.act = lambda source, target: lose(target)
+    job = await world.submit(callback=CALLBACK)
+    await world.run(job)
+    assert (await world.job(job)).code == code
+    assert await world.objects.find(world.bucket, "out.wav") is None
+    await check_told_once(world, job)
+    sweep = Sweep(
+        database=world.database, blobs=world.blobs, clock=ShiftedClock(UPLOAD_TIME + GRACE + timedelta(minutes=1))
+    )
+    await sweep()
+    stored = await world.objects.head(world.bucket, "in.wav")
+    assert await execute(world.database, "SELECT blob_id FROM unreferenced_blobs") == []
+    assert [part async for part in world.blobs.get(stored.blob_id)] == [b"noisy"]
+
+
+@pytest.mark.parametrize("lost", ["role", "trust", "account's policies"])
+async def test_rights_that_are_lost_before(world: World, lost: str) -> None:
+    """A job that waited while its role lost its rights ends without any work."""
+    job = await world.submit()
+    async with world.database.transaction() as tx:
+        if lost == "role":
+            await tx.policies.remove_role(ACCOUNT.appid, CI_ROLE)
+        elif lost == "trust":
+            role = Role(appid=ACCOUNT.appid, name=CI_ROLE, trust=CI_ROLE_TRUST.replace(CI_SERVICE, "no.qcloud.com"))
+            await tx.policies.put_role(role, datetime.now(UTC))
+        else:
+            await tx.policies.detach(ACCOUNT.appid, CI_ROLE_POLICY, Target(TargetKind.ROLE, CI_ROLE))
+    await world.run(job)
+    ended = await world.job(job)
+    assert (ended.code, world.media.calls) == ("ResourceAccessDenied", 0)
+    assert CI_ROLE in ended.message
+
+
+def _about(principal: str, effect: str = "allow", action: str = "cos:PutObject", resource: str = "*") -> dict:
+    return statement(effect, action, resource, principal={"qcs": [principal]})
+
+
+async def _other_account(world: World, *statements: dict[str, object]) -> Bucket:
+    """Another account with a bucket of such a policy."""
+    other = Account(appid="7", uin="100000000007")
+    async with world.database.transaction() as tx:
+        assert await tx.identities.add_account(other)
+    buckets = BucketStore(
+        database=world.database, clock=SystemClock(), new_queue_id=new_queue_id, bind_on_create=True, max_buckets=100
+    )
+    made = await buckets.create(THEIRS, REGION, other)
+    if statements:
+        async with world.database.transaction() as tx:
+            await tx.policies.put_bucket_policy(THEIRS, policy_of(*statements))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("role", "theirs", "code"),
+    [
+        (None, [], "WriteTargetBucketDenied"),
+        (None, [_about(CI_OF_MINE)], None),
+        (None, [_about("qcs::cam::uin/100000000001:root")], None),
+        (None, [_about("qcs::cam::uin/100000000001:uin/100000000001")], None),
+        (None, [_about("qcs::cam::anyone:anyone")], None),
+        (None, [_about(CI_OF_MINE, resource="qcs::cos:ap-guangzhou:uid/7:theirs-7/out*")], None),
+        (None, [_about(CI_OF_MINE, resource="qcs::cos::uid/7:theirs-7/drop/*")], "WriteTargetBucketDenied"),
+        (None, [_about(CI_OF_MINE, action="cos:GetObject")], "WriteTargetBucketDenied"),
+        (None, [_about("qcs::cam::uin/100000000007:root")], "WriteTargetBucketDenied"),
+        (None, [_about("qcs::cam::uin/100000000001:roleName/Other")], "WriteTargetBucketDenied"),
+        (None, [_about("qcs::cam::uin/100000000007:roleName/CI_QCSRole")], "WriteTargetBucketDenied"),
+        (None, [_about("qcs::cam::uin/100000000001:uin/100000000002")], "WriteTargetBucketDenied"),
+        (
+            None,
+            [_about(CI_OF_MINE), _about("qcs::cam::uin/100000000001:root", "deny")],
+            "WriteTargetBucketDenied",
+        ),
+        ([READ], [_about(CI_OF_MINE)], "WriteTargetBucketDenied"),
+        ([READ, statement("allow", "cos:PutObject", f"{MINE}/*")], [_about(CI_OF_MINE)], "WriteTargetBucketDenied"),
+        ([READ, statement("allow", "cos:*", "qcs::cos:::*")], [_about(CI_OF_MINE)], "WriteTargetBucketDenied"),
+        ([READ, statement("allow", "cos:*", "qcs::cos::uid/7:theirs-7/*")], [_about(CI_OF_MINE)], None),
+    ],
+    ids=[
+        "no policy",
+        "the role",
+        "the account's root",
+        "the same, as its uin",
+        "anyone",
+        "these keys",
+        "other keys",
+        "other action",
+        "its own root",
+        "another role",
+        "the same role of its own",
+        "a user",
+        "denied as well",
+        "but not the role's own",
+        "but the role's own of its buckets only",
+        "but the role's own of its account only",
+        "and the role's own by name",
+    ],
+)
+async def test_output_into_another_account(world: World, role, theirs, code: str | None) -> None:
+    """Both sides must allow it: the policy of the other's bucket and those of the role."""
+    other = await _other_account(world, *theirs)
+    if role is not None:
+        await role_may(world.database, *role)
+    job = await world.submit(output_bucket=THEIRS)
+    await world.run(job)
+    assert (await world.job(job)).code == (code or "Success")
+    assert world.media.calls == (code is None)
+    assert (await world.objects.find(other, "out.wav") is None) == (code is not None)
+
+
+async def test_output_into_another_account_counts_there(world: World) -> None:
+    """The result is the other bucket's: its quota bounds it, and its owner has it."""
+    other = await _other_account(world, _about(CI_OF_MINE))
+    async with world.database.transaction() as tx:
+        await tx.buckets.limit(THEIRS, Quota(bytes=4, objects=None))
+    job = await world.submit(output_bucket=THEIRS)
+    await world.run(job)
+    assert (await world.job(job)).code == "QuotaExceeded"
+    async with world.database.transaction() as tx:
+        await tx.buckets.limit(THEIRS, Quota(bytes=5, objects=None))
+    job = await world.submit(output_bucket=THEIRS)
+    await world.run(job)
+    assert (await world.job(job)).code == "Success"
+    async with world.database.transaction() as tx:
+        assert (await tx.usages.of(THEIRS)).bytes == 5
+    assert (await world.objects.head(other, "out.wav")).job_id == job.job_id
+
+
+async def test_whether_another_accounts_bucket_exists_is_not_told(world: World) -> None:
+    """One that is not there, one in another region, and one that refuses for whatever reason, look the same."""
+    told = set()
+    for statements, region in (
+        (None, REGION),
+        ([], REGION),
+        ([_about("*", "deny")], REGION),
+        ([_about(CI_OF_MINE)], "ap-beijing"),
+    ):
+        if statements is not None:
+            async with world.database.transaction() as tx:
+                there = await tx.buckets.get(THEIRS)
+            if there is None:
+                await _other_account(world)
+            async with world.database.transaction() as tx:
+                await tx.policies.put_bucket_policy(THEIRS, policy_of(*statements) if statements else None)
+        job = await world.submit(output_bucket=THEIRS, region=region)
+        await world.run(job)
+        ended = await world.job(job)
+        told.add((ended.code, ended.message.replace(region, "R")))
+    ((code, message),) = told
+    assert code == "WriteTargetBucketDenied"
+    assert all(hint in message for hint in ("cos:PutObject", CI_ROLE, "100000000001", THEIRS)), message
+
+
+@pytest.mark.parametrize("lost", ["role", "trust"])
+async def test_submit_needs_the_role(world: World, lost: str) -> None:
+    """Without a role that CI may take nothing is accepted, and the refusal says what to make."""
+    async with world.database.transaction() as tx:
+        if lost == "role":
+            await tx.policies.remove_role(ACCOUNT.appid, CI_ROLE)
+        else:
+            role = Role(appid=ACCOUNT.appid, name=CI_ROLE, trust=CI_ROLE_TRUST.replace(CI_SERVICE, "no.qcloud.com"))
+            await tx.policies.put_role(role, datetime.now(UTC))
+    with pytest.raises(ServiceError) as refusal:
+        await world.submit()
+    assert (refusal.value.status, refusal.value.code) == (400, "CIRoleNotExist")
+    assert all(hint in refusal.value.message for hint in (CI_ROLE, CI_SERVICE, CI_ROLE_POLICY))
+    assert await execute(world.database, "SELECT 1 FROM jobs") == []
 
 
 CALLBACK = JobCallback(url="http://hooks.example/")
