@@ -152,6 +152,10 @@ LIMIT_EXCEEDED = ErrorKind(409, "LimitExceeded", "There are as many as there may
 MALFORMED_POLICY = ErrorKind(400, "MalformedPolicy", "The policy cannot be read.")
 NO_SUCH_BUCKET_POLICY = ErrorKind(404, "NoSuchBucketPolicy", "The bucket has no policy.")
 
+# Too much. CI answers 429, COS 503; each carries Retry-After.
+SLOW_DOWN = ErrorKind(503, "SlowDown", "Too many requests; send fewer.")
+CI_SLOW_DOWN = ErrorKind(429, "SlowDown", "Too many requests, or too much waits to be done; try again later.")
+
 # Ours
 QUOTA_EXCEEDED = ErrorKind(403, "QuotaExceeded", "The bucket would hold more than its quota.")
 INTERNAL_ERROR = ErrorKind(500, "InternalError", "The server failed; the request id finds the cause in its log.")

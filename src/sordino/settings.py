@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sordino.audio.order import DEFAULT_DENOISER
 from sordino.denoisers import names
+from sordino.domain.addresses import parse_networks
 from sordino.domain.bucket import split_bucket
 from sordino.domain.callback import MQ_REGIONS
 from sordino.domain.callback_url import Allowed
@@ -190,6 +191,31 @@ class Settings(BaseSettings):
         validate_default=True,
         description="Silence after which a worker counts as dead and its job goes to another, seconds; at least 3 heartbeats.",
     )
+    trusted_proxies: str = Field(
+        "",
+        description="Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: a comma list of networks, such as `10.0.0.0/8, 192.0.2.7`. Empty: none, and the client is whoever connects.",
+    )
+    requests_per_second: PositiveInt | None = Field(
+        None,
+        description="Requests a second of an account that has no limit of its own, counted by each API process over a few seconds. Empty: no limit.",
+    )
+    account_queued_jobs: int | None = Field(
+        None,
+        ge=0,
+        description="Jobs that may wait in all queues of an account that has no limit of its own. Empty: no limit but those of the queues.",
+    )
+    account_audio_hours: PositiveFloat | None = Field(
+        None,
+        description="Hours of audio that the jobs of an account that has no limit of its own may read a day (UTC). Empty: no limit.",
+    )
+    failed_sign_ins: int = Field(
+        120,
+        ge=0,
+        description="Requests a minute from one address that may name an unknown key or be wrongly signed; then those of keys that did not sign from there of late are refused unseen. 0: no limit.",
+    )
+    audit_days: int = Field(
+        90, ge=0, le=36500, description="How long the audit log keeps what it tells, days; 0: for ever."
+    )
     clock_skew_seconds: int = Field(300, ge=0, description="How far a client's clock may be ahead of ours, seconds.")
     callback_timeout_seconds: PositiveFloat = Field(
         5.0, le=60, description="How long a receiver of a callback may take to answer, seconds."
@@ -292,6 +318,12 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_list_of_origins(cls, value: str) -> str:
         Cors.of_origins(value)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _is_a_list_of_networks(cls, value: str) -> str:
+        parse_networks(value)
         return value
 
     @field_validator("callback_allow")

@@ -79,6 +79,20 @@ def parse_network(text: str) -> Network | None:
         return None
 
 
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Read a comma list such as ``10.0.0.0/8, 2001:db8::1``; an empty one has none.
+
+    Raises:
+        ValueError: an entry is neither a network nor an address; the message names it.
+    """
+    words = [word for word in map(str.strip, text.split(",")) if word]
+    networks = {word: parse_network(word) for word in words}
+    for word, network in networks.items():
+        if network is None:
+            raise ValueError(f"{word!r} is neither a network (10.0.0.0/8) nor an address")
+    return tuple(network for network in networks.values() if network is not None)
+
+
 def real(address: Address) -> Address:
     """Where packets to it really go: IPv4 for the addresses that only carry one through IPv6 (mapped, NAT64)."""
     if isinstance(address, IPv6Address) and (address in _MAPPED or address in _NAT64):

@@ -272,6 +272,10 @@ class Allowances(Protocol):
         """How many jobs of an account wait, in all its queues; ``most`` when there are as many or more."""
         ...
 
+    async def fill(self, appid: str) -> None:
+        """Wait until no other transaction fills the account's queues, which holds until this one ends."""
+        ...
+
     async def audio(self, appid: str, day: date) -> float:
         """Seconds of audio that the account's jobs have read of a day (UTC)."""
         ...

@@ -232,6 +232,7 @@ class Signer:
 
     Attributes:
         token: SHA-256 in hex of the token that must come with a temporary key; None: the key is permanent.
+        parent: id of the permanent key that asked for a temporary one; None: the key is permanent.
         expires_at: of a temporary key; None: never.
         requests_per_second: with this key; None: only what holds for the account.
     """
@@ -239,6 +240,7 @@ class Signer:
     secret_id: str
     secret_key: str = field(repr=False)
     caller: Caller
+    parent: str | None = None
     token: str | None = field(default=None, repr=False)
     expires_at: datetime | None = None
     requests_per_second: int | None = None
@@ -247,6 +249,11 @@ class Signer:
     def account(self) -> Account:
         """The caller's account."""
         return self.caller.account
+
+    @property
+    def permanent(self) -> str:
+        """Id of the permanent key behind it."""
+        return self.parent or self.secret_id
 
 
 def caller_of(role: Role, account: Account) -> Caller:

@@ -12,6 +12,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from sordino.adapters.postgres.allowances import PostgresAllowances
 from sordino.adapters.postgres.audit import PostgresAuditLog
 from sordino.adapters.postgres.bindings import PostgresBindings
 from sordino.adapters.postgres.buckets import PostgresBuckets
@@ -77,6 +78,7 @@ class PostgresTransaction:
     users = _Sealing(PostgresUsers)
     policies = _Plain(PostgresPolicies)
     audit = _Plain(PostgresAuditLog)
+    allowances = _Plain(PostgresAllowances)
     buckets = _Plain(PostgresBuckets)
     bindings = _Plain(PostgresBindings)
     queues = _Plain(PostgresQueues)

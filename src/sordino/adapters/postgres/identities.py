@@ -62,6 +62,7 @@ SELECT secret_id, secret, access_keys.requests_per_second AS key_requests, {_CAL
 # Of the account in whose name it acts, which must be enabled as well as that of the key that asked for it.
 _TEMPORARY: Final = f"""
 SELECT keys.secret_id, keys.sealed AS secret, token_sha256, expires_at, keys.policy AS session,
+       keys.parent AS parent_id,
        parent.requests_per_second AS key_requests, {_CALLER_COLUMNS}, roles.name AS role,
        CASE WHEN roles.name IS NOT NULL THEN ({_ROLE_POLICIES}) END AS role_policies, to_jsonb(bucket) AS bucket
   FROM temporary_keys AS keys JOIN accounts USING (appid)
@@ -154,6 +155,7 @@ class PostgresIdentities(Statements):
             secret_id=row["secret_id"],
             secret_key=self.vault.open(row["secret"]),
             caller=caller,
+            parent=row.get("parent_id"),
             token=row.get("token_sha256"),
             expires_at=row.get("expires_at"),
             requests_per_second=row["key_requests"],
