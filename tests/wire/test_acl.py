@@ -7,12 +7,12 @@ from qcloud_cos.cos_client import parse_bucket_canned_acl
 from qcloud_cos.cos_comm import format_xml, xml_to_dict
 
 from sordino.domain.acl import Acl
-from sordino.domain.identity import Account
+from sordino.domain.resource import Owner
 from sordino.errors import ServiceError
 from sordino.wire.acl import ALL_USERS, MAX_GRANTS, ROOT, owner_id, parse_acl, render_acl
 from sordino.wire.part import read_cos
 
-OWNER = Account(appid="1250000000", uin="100000000001")
+OWNER = Owner(appid="1250000000", uin="100000000001")
 ID = "qcs::cam::uin/100000000001:uin/100000000001"
 FULL = {"Grantee": {"Type": "CanonicalUser", "ID": ID}, "Permission": "FULL_CONTROL"}
 EVERYBODY = {"Grantee": {"Type": "Group", "URI": ALL_USERS}, "Permission": "READ"}

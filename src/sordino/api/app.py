@@ -1,4 +1,4 @@
-"""The ASGI application: address → sign-in → operation → reply, and the one place where a refusal becomes XML."""
+"""The ASGI application: address, sign-in, operation, access, reply; and the one place where a refusal becomes XML."""
 
 import asyncio
 import time
@@ -12,7 +12,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sordino import errors
 from sordino.api import cmq, health
-from sordino.api.auth import sign_in
+from sordino.api.access import authorize
+from sordino.api.auth import read, sign_in
 from sordino.api.call import Call, Services, xml
 from sordino.api.cors import PREFLIGHT, preflight, show_to_page
 from sordino.api.object_headers import refuse_repeated
@@ -140,6 +141,7 @@ class _Exchange:
         services = self._services
         query = Query.parse(self._request.scope["query_string"])
         signed_in = await sign_in(
+            read(self._request, address.service, query),
             self._request,
             address,
             query,
@@ -157,7 +159,8 @@ class _Exchange:
             signer=signed_in.key,
             named_bucket=signed_in.bucket,
         )
-        return await admit(call).handler(call)
+        operation = admit(call)
+        return await operation.handler(await authorize(call, operation))
 
     async def _refuse(self, refusal: ServiceError) -> Response:
         await self._drain()

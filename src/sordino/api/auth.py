@@ -14,6 +14,7 @@ from sordino import errors
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import Signer
 from sordino.domain.ports import Database
+from sordino.domain.token import TokenFault, token_fault
 from sordino.errors import ErrorKind, ServiceError
 from sordino.wire.address import Address, Service
 from sordino.wire.copy_source import HEADER as COPY_SOURCE
@@ -43,7 +44,9 @@ ANONYMOUS: Mapping[Service, ErrorKind] = MappingProxyType(
 UNKNOWN_KEY: Mapping[Service, ErrorKind] = MappingProxyType(
     {Service.CI: errors.SECRET_ID_NOT_EXIST, Service.COS: errors.INVALID_ACCESS_KEY_ID}
 )
-
+ENDED_KEY: Mapping[Service, ErrorKind] = MappingProxyType(
+    {Service.CI: errors.SIGNATURE_EXPIRED, Service.COS: errors.EXPIRED_TOKEN}
+)
 
 ACL = "acl"
 """The query name of the calls of access control lists."""
@@ -57,28 +60,49 @@ class SignedIn:
     bucket: Bucket | None
 
 
+def read(request: Request, service: Service, query: Query) -> Authorization | None:
+    """The signature of a request; None: it has none.
+
+    Raises:
+        ServiceError: it is malformed, or there are two.
+    """
+    try:
+        return parse(request.headers.raw, query)
+    except SignatureError as refusal:
+        raise REFUSALS[service][refusal.reason](refusal.message) from None
+
+
 async def sign_in(
-    request: Request, address: Address, query: Query, *, database: Database, now: datetime, skew: int
+    authorization: Authorization | None,
+    request: Request,
+    address: Address,
+    query: Query,
+    *,
+    database: Database,
+    now: datetime,
+    skew: int,
 ) -> SignedIn:
     """The key that signed the request, None if none did; the bucket is looked up beside it.
 
     Raises:
-        ServiceError: the key is unknown, or the signature malformed, out of its time or wrong, whatever is open to all;
-            or it is that of a URL, and the request does more than was signed.
+        ServiceError: the key is unknown or has ended, its token or the signature is wrong, or out of its time, whatever
+            is open to all; or it is that of a URL, and the request does more than was signed.
     """
+    if authorization is None:
+        return await _unsigned(address, database)
+    signer, bucket = await _look_up(authorization, address, database)
     try:
-        authorization = parse(request.headers.raw, query)
-        if authorization is None:
-            return await _unsigned(address, database)
-        key, bucket = await _look_up(authorization, address, database)
-        verify(authorization, key.secret_key, _signed(request, address, query), now=now, skew=skew)
+        verify(authorization, signer.secret_key, _signed(request, address, query), now=now, skew=skew)
     except SignatureError as refusal:
         kind = REFUSALS[address.service][refusal.reason]
         exact = kind is errors.REQUEST_HAS_EXPIRED
         raise kind(None if exact else refusal.message) from None
+    if fault := token_fault(signer, authorization.token, now):
+        kinds = ENDED_KEY if fault is TokenFault.EXPIRED else UNKNOWN_KEY
+        raise kinds[address.service](f"The key {signer.secret_id} {fault}.")
     if authorization.in_query:
         _refuse_more(authorization, request, query)
-    return SignedIn(key, bucket)
+    return SignedIn(signer, bucket)
 
 
 def _refuse_more(authorization: Authorization, request: Request, query: Query) -> None:
@@ -110,16 +134,19 @@ async def _unsigned(address: Address, database: Database) -> SignedIn:
 
 
 async def _look_up(authorization: Authorization, address: Address, database: Database) -> tuple[Signer, Bucket | None]:
-    if authorization.token is not None:
-        raise UNKNOWN_KEY[address.service](
-            "Temporary keys with a security token are not offered yet; sign with a permanent key."
-        )
+    """Whose key it is, and the bucket of the address.
+
+    Raises:
+        ServiceError: there is no such key.
+    """
     async with database.reading() as tx:
-        # No bucket has an empty name.
-        found = await tx.identities.signer(authorization.secret_id, address.bucket or "")
-    if found is None:
-        raise UNKNOWN_KEY[address.service](f"There is no SecretId {authorization.secret_id}.")
-    return found
+        kinds = [tx.identities.signer, tx.identities.temporary]
+        # Of the other kind is a key that came without the token that it needs, or with one that it does not.
+        for look_up in kinds if authorization.token is None else reversed(kinds):
+            # No bucket has an empty name.
+            if found := await look_up(authorization.secret_id, address.bucket or ""):
+                return found
+    raise UNKNOWN_KEY[address.service](f"There is no SecretId {authorization.secret_id}, or it is disabled.")
 
 
 def _signed(request: Request, address: Address, query: Query) -> SignedRequest:

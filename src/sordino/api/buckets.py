@@ -11,7 +11,6 @@ from types import MappingProxyType
 from starlette.responses import Response
 
 from sordino import errors
-from sordino.api.access import bucket_to_list
 from sordino.api.call import Call, xml
 from sordino.api.object_headers import bucket_acl_of, refuse_not_yet
 from sordino.domain.bucket import Bucket
@@ -29,16 +28,14 @@ async def create_bucket(call: Call) -> Response:
     """``PUT /`` on a bucket host; the region is the host's, else the default one."""
     refuse_not_yet(call.request)
     acl = bucket_acl_of(call.request)
-    if call.address.bucket is None:
-        raise errors.INVALID_HOST()
     region = call.address.region or call.services.settings.region
-    await call.services.buckets.create(call.address.bucket, region, call.key.account, acl)
+    await call.services.buckets.create(call.bucket_name, region, call.key.account, acl)
     return Response(status_code=200)
 
 
 async def head_bucket(call: Call) -> Response:
     """``HEAD /``."""
-    bucket = bucket_to_list(call)
+    bucket = call.bucket()
     return Response(status_code=200, headers={"x-cos-bucket-region": bucket.region})
 
 
@@ -56,7 +53,7 @@ async def delete_bucket(call: Call) -> Response:
 
 async def list_objects(call: Call) -> Response:
     """``GET /`` on a bucket host."""
-    bucket = bucket_to_list(call)
+    bucket = call.bucket()
     if call.query.get("list-type") is not None:
         raise errors.NOT_IMPLEMENTED("list-type is not offered: leave it out, and go on from marker and NextMarker.")
     prefix, delimiter, marker = (call.query.get(name) or "" for name in ("prefix", "delimiter", "marker"))

@@ -11,10 +11,9 @@ from sordino import errors
 from sordino.api.auth import unsigned
 from sordino.api.body import cos_body, document
 from sordino.api.cmq import MessageService
-from sordino.domain.bucket import MAX_KEY_BYTES, Bucket
-from sordino.domain.identity import Signer
+from sordino.domain.bucket import MAX_KEY_BYTES, Bucket, StoredObject
+from sordino.domain.identity import Caller, Signer
 from sordino.domain.ports import Clock, Database
-from sordino.errors import ServiceError
 from sordino.jobs.callbacks import JobCallbacks
 from sordino.jobs.manage import ManageJobs
 from sordino.jobs.queues import Queues
@@ -69,6 +68,7 @@ class Call:
         query: the decoded parameters.
         signer: the access key that signed; None: nobody did. Handlers ask ``key``.
         named_bucket: of the address, whoever owns it; None when there is none of that name. Handlers ask ``bucket``.
+        stored: the object of the address, if it was looked up to see who may read it.
     """
 
     request: Request
@@ -78,6 +78,7 @@ class Call:
     query: Query
     signer: Signer | None
     named_bucket: Bucket | None
+    stored: StoredObject | None = None
 
     @property
     def key(self) -> Signer:
@@ -118,30 +119,51 @@ class Call:
             raise errors.KEY_TOO_LONG()
         return key
 
-    def bucket(self) -> Bucket:
-        """The bucket of the address, which the signer's account owns.
+    @property
+    def caller(self) -> Caller | None:
+        """Who calls; None: nobody signed."""
+        return None if self.signer is None else self.signer.caller
+
+    @property
+    def source(self) -> str:
+        """The client's address."""
+        return self.request.client.host if self.request.client else ""
+
+    @property
+    def secure(self) -> bool:
+        """Whether it came by TLS."""
+        return self.request.url.scheme == "https"
+
+    @property
+    def bucket_name(self) -> str:
+        """The name of the bucket of the address, whether there is one.
 
         Raises:
-            ServiceError: InvalidHost, NoSuchBucket, AccessDenied, MissingAuthorization.
+            ServiceError: InvalidHost.
         """
         if self.address.bucket is None:
             raise errors.INVALID_HOST()
-        account, bucket = self.key.account, self.named_bucket
-        if bucket is None:
-            raise errors.NO_SUCH_BUCKET()
-        if bucket.appid != account.appid:
-            raise self.denied(bucket)
-        return self.in_its_region(bucket)
+        return self.address.bucket
 
-    def owns(self, bucket: Bucket) -> bool:
-        """Whether the signer's account owns the bucket."""
-        return self.signer is not None and self.signer.account.appid == bucket.appid
+    def any_bucket(self) -> Bucket:
+        """The bucket of the address, whoever may do what with it.
 
-    def denied(self, bucket: Bucket) -> ServiceError:
-        """The refusal of one who may not do this with a bucket that is not his."""
-        if self.signer is None:
-            return unsigned(self.address.service)
-        return errors.ACCESS_DENIED(f"The bucket {bucket.name} belongs to another account.")
+        Raises:
+            ServiceError: InvalidHost, NoSuchBucket; AccessDenied, which tells those who did not sign nothing.
+        """
+        if self.address.bucket is None:
+            raise errors.INVALID_HOST()
+        if self.named_bucket is None:
+            raise errors.NO_SUCH_BUCKET() if self.signer else unsigned(self.address.service)
+        return self.named_bucket
+
+    def bucket(self) -> Bucket:
+        """The bucket of the address. Handlers are called once whoever calls was let do what the call does.
+
+        Raises:
+            ServiceError: as ``any_bucket``; NoSuchBucket when the address names another region.
+        """
+        return self.in_its_region(self.any_bucket())
 
     def in_its_region(self, bucket: Bucket) -> Bucket:
         """The bucket, if the address names no other region.

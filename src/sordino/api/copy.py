@@ -10,10 +10,11 @@ from starlette.responses import Response
 
 from sordino import errors
 from sordino.api import object_headers as fields
-from sordino.api.access import object_to_read
+from sordino.api.access import GET_OBJECT, allow, object_to_read
 from sordino.api.body import chunks
 from sordino.api.call import Call, xml
 from sordino.api.objects import refuse_existing, upload_of
+from sordino.api.operation import About
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.ports import BlobNotFoundError
 from sordino.errors import ServiceError
@@ -83,9 +84,9 @@ async def _source(call: Call) -> tuple[Bucket, StoredObject]:
     """
     address = read_copy_source(call.request.headers[HEADER], call.services.settings.default_bucket)
     named = await call.services.buckets.find(address.bucket) if address.bucket else None
-    there = replace(call, address=address, named_bucket=named)
+    there = replace(call, address=address, named_bucket=named, stored=None)
     try:
-        bucket, stored = await object_to_read(there, there.object_key)
+        bucket, stored = await object_to_read(await allow(there, GET_OBJECT, About.OBJECT))
     except ServiceError as refusal:
         if refusal.code != errors.NO_SUCH_KEY.code:
             raise

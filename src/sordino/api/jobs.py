@@ -6,9 +6,12 @@ https://cloud.tencent.com/document/product/460 ("Audio noise reduction": create,
 from starlette.responses import Response
 
 from sordino import errors
+from sordino.api.access import require
 from sordino.api.body import whole
 from sordino.api.call import Call, xml
+from sordino.domain.identity import CI_ROLE
 from sordino.domain.job import JobListing
+from sordino.domain.resource import role_resource
 from sordino.wire.job_query import parse_job_ids, parse_job_list
 from sordino.wire.job_replies import render_job_list, render_jobs
 from sordino.wire.job_request import parse_job
@@ -17,6 +20,9 @@ from sordino.wire.job_request import parse_job
 async def create_job(call: Call) -> Response:
     """``POST /jobs``."""
     bucket = call.bucket()
+    # The job reads and writes as that role, so who may not hand it on may not have it do so. A bucket's policy cannot
+    # allow it: jobs are for those of the bucket's account.
+    require(call, "cam:PassRole", role_resource(CI_ROLE, bucket.owner))
     request = parse_job(await call.document(), call.services.models)
     call.services.callbacks.check_job(request.callback)
     return xml(render_jobs(await call.services.submit(bucket, request)))

@@ -5,8 +5,10 @@ learns the difference between a wrong address and a missing capability.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 from starlette.responses import Response
 
@@ -27,10 +29,12 @@ from sordino.api.copy import copy_object, copy_part
 from sordino.api.cors import delete_bucket_cors, get_bucket_cors, put_bucket_cors
 from sordino.api.jobs import cancel_job, create_job, describe_jobs, list_jobs
 from sordino.api.objects import delete_object, delete_objects, get_object, head_object, put_object
+from sordino.api.operation import About, Operation
 from sordino.api.queues import create_queue, delete_queue, describe_queues, update_queue
 from sordino.api.services import KINDS, close_service, describe_services, open_service
 from sordino.api.templates import create_template, delete_template, describe_templates, update_template
 from sordino.api.uploads import abort_upload, begin_upload, complete_upload, list_parts, list_uploads, put_part
+from sordino.domain.service import ServiceKind
 from sordino.errors import ServiceError
 from sordino.wire.address import Service
 from sordino.wire.copy_source import HEADER as COPY_SOURCE
@@ -44,16 +48,6 @@ class Resource(StrEnum):
     OBJECT = "object"
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A documented call and who handles it; ``public``: also when nobody signed it."""
-
-    name: str
-    method: str
-    handler: Handler
-    public: bool = False
-
-
 async def not_yet(call: Call) -> Response:
     """Answer for the calls that are still to come."""
     raise errors.NOT_IMPLEMENTED(
@@ -61,57 +55,134 @@ async def not_yet(call: Call) -> Response:
     )
 
 
+def _ci(name: str, method: str, handler: Handler, action: str, about: About = About.CI) -> Operation:
+    return Operation(name=name, method=method, handler=handler, action=f"ci:{action}", about=about)
+
+
 _JOBS = "/(?:jobs|asr_jobs|ai_jobs)"
-_QUEUES = "/(?:asrqueue|queue|ai_queue|picqueue)"
+
+QUEUES: Final[Mapping[str, str]] = MappingProxyType(
+    {"/asrqueue": "Asr", "/queue": "Media", "/ai_queue": "AI", "/picqueue": "Pic"}
+)
+"""The paths of the queues of a bucket, which are the same under each, and how actions name them there."""
+
+_SERVICES: Final[Mapping[ServiceKind, str]] = MappingProxyType(
+    {ServiceKind.SPEECH: "Asr", ServiceKind.AI: "AI", ServiceKind.MEDIA: "Media"}
+)
+
+
+def _queues() -> Iterator[tuple[str, tuple[Operation, ...]]]:
+    for path, kind in QUEUES.items():
+        yield (
+            path,
+            (
+                _ci("DescribeQueues", "GET", describe_queues, f"Describe{kind}Queues"),
+                _ci("CreateQueue", "POST", create_queue, f"Add{kind}Queue"),
+            ),
+        )
+        yield (
+            f"{path}/[^/]+",
+            (
+                _ci("UpdateQueue", "PUT", update_queue, f"Update{kind}Queue"),
+                _ci("DeleteQueue", "DELETE", delete_queue, f"Delete{kind}Queue"),
+            ),
+        )
+
+
+def _services() -> Iterator[tuple[str, tuple[Operation, ...]]]:
+    for path, service in KINDS.items():
+        kind = _SERVICES[service]
+        yield (
+            path,
+            (
+                _ci("OpenService", "POST", open_service, f"Create{kind}Bucket"),
+                _ci("DescribeServices", "GET", describe_services, f"Describe{kind}Buckets", About.ACCOUNT),
+                _ci("CloseService", "DELETE", close_service, f"Delete{kind}Bucket"),
+            ),
+        )
+
 
 CI_OPERATIONS: tuple[tuple[re.Pattern[str], tuple[Operation, ...]], ...] = tuple(
-    (re.compile(path), tuple(Operation(*operation) for operation in operations))
+    (re.compile(path), operations)
     for path, operations in (
-        (_JOBS, (("CreateJob", "POST", create_job), ("DescribeJobs", "GET", list_jobs))),
-        (f"{_JOBS}/[^/]+", (("DescribeJob", "GET", describe_jobs), ("CancelJob", "PUT", cancel_job))),
+        (
+            _JOBS,
+            (
+                _ci("CreateJob", "POST", create_job, "CreateAsrJobs"),
+                _ci("DescribeJobs", "GET", list_jobs, "DescribeMediaJobs"),
+            ),
+        ),
+        (
+            f"{_JOBS}/[^/]+",
+            (
+                _ci("DescribeJob", "GET", describe_jobs, "DescribeMediaJob"),
+                _ci("CancelJob", "PUT", cancel_job, "CancelMediaJob"),
+            ),
+        ),
         (
             "/template",
-            (("CreateTemplate", "POST", create_template), ("DescribeTemplates", "GET", describe_templates)),
+            (
+                _ci("CreateTemplate", "POST", create_template, "CreateMediaTemplate"),
+                _ci("DescribeTemplates", "GET", describe_templates, "DescribeMediaTemplates"),
+            ),
         ),
         (
             "/template/[^/]+",
-            (("UpdateTemplate", "PUT", update_template), ("DeleteTemplate", "DELETE", delete_template)),
-        ),
-        (_QUEUES, (("DescribeQueues", "GET", describe_queues), ("CreateQueue", "POST", create_queue))),
-        (f"{_QUEUES}/[^/]+", (("UpdateQueue", "PUT", update_queue), ("DeleteQueue", "DELETE", delete_queue))),
-        (
-            f"/(?:{'|'.join(path[1:] for path in KINDS)})",
             (
-                ("OpenService", "POST", open_service),
-                ("DescribeServices", "GET", describe_services),
-                ("CloseService", "DELETE", close_service),
+                _ci("UpdateTemplate", "PUT", update_template, "UpdateMediaTemplate"),
+                _ci("DeleteTemplate", "DELETE", delete_template, "DeleteMediaTemplate"),
             ),
         ),
+        *_queues(),
+        *_services(),
     )
 )
 
 # Ours: the calls of a job with ``?callbacks``.
 CALLBACK_PATH = re.compile(f"{_JOBS}/[^/]+")
 CALLBACK_OPERATIONS = (
-    Operation("DescribeCallbacks", "GET", describe_callbacks),
-    Operation("SendCallbackAgain", "POST", send_callback_again),
+    _ci("DescribeCallbacks", "GET", describe_callbacks, "DescribeMediaJobCallbacks"),
+    _ci("SendCallbackAgain", "POST", send_callback_again, "SendMediaJobCallback"),
 )
 
+
+def _cos(
+    name: str,
+    method: str,
+    handler: Handler,
+    about: About,
+    *,
+    action: str | None = None,
+    acl_action: str | None = None,
+) -> Operation:
+    """A call of COS, whose action is called as it is itself, if nothing else is said."""
+    return Operation(
+        name=name,
+        method=method,
+        handler=handler,
+        action=f"cos:{action or name}",
+        about=about,
+        acl_action=acl_action,
+    )
+
+
+_OBJECT_ACL: Final = "cos:PutObjectACL"
+
 COS_OPERATIONS: dict[Resource, tuple[Operation, ...]] = {
-    Resource.SERVICE: (Operation("GetService", "GET", list_buckets),),
+    Resource.SERVICE: (_cos("GetService", "GET", list_buckets, About.ACCOUNT),),
     Resource.BUCKET: (
-        Operation("PutBucket", "PUT", create_bucket),
-        Operation("GetBucket", "GET", list_objects, public=True),
-        Operation("HeadBucket", "HEAD", head_bucket, public=True),
-        Operation("DeleteBucket", "DELETE", delete_bucket),
-        Operation("PostObject", "POST", not_yet),
+        _cos("PutBucket", "PUT", create_bucket, About.NEW_BUCKET, acl_action="cos:PutBucketACL"),
+        _cos("GetBucket", "GET", list_objects, About.LIST),
+        _cos("HeadBucket", "HEAD", head_bucket, About.BUCKET),
+        _cos("DeleteBucket", "DELETE", delete_bucket, About.BUCKET),
+        _cos("PostObject", "POST", not_yet, About.BUCKET),
     ),
     Resource.OBJECT: (
-        Operation("PutObject", "PUT", put_object),
-        Operation("GetObject", "GET", get_object, public=True),
-        Operation("HeadObject", "HEAD", head_object, public=True),
-        Operation("DeleteObject", "DELETE", delete_object),
-        Operation("AppendObject", "POST", not_yet),
+        _cos("PutObject", "PUT", put_object, About.OBJECT, acl_action=_OBJECT_ACL),
+        _cos("GetObject", "GET", get_object, About.OBJECT),
+        _cos("HeadObject", "HEAD", head_object, About.OBJECT),
+        _cos("DeleteObject", "DELETE", delete_object, About.OBJECT),
+        _cos("AppendObject", "POST", not_yet, About.OBJECT),
     ),
 }
 
@@ -119,38 +190,38 @@ COS_OPERATIONS: dict[Resource, tuple[Operation, ...]] = {
 SUB_OPERATIONS: dict[Resource, dict[str, tuple[Operation, ...]]] = {
     Resource.SERVICE: {},
     Resource.BUCKET: {
-        "location": (Operation("GetBucketLocation", "GET", get_bucket_location),),
-        "delete": (Operation("DeleteMultipleObjects", "POST", delete_objects),),
-        "uploads": (Operation("ListMultipartUploads", "GET", list_uploads),),
+        "location": (_cos("GetBucketLocation", "GET", get_bucket_location, About.BUCKET),),
+        "delete": (_cos("DeleteMultipleObjects", "POST", delete_objects, About.KEYS, action="DeleteObject"),),
+        "uploads": (_cos("ListMultipartUploads", "GET", list_uploads, About.BUCKET),),
         "acl": (
-            Operation("PutBucketAcl", "PUT", put_bucket_acl),
-            Operation("GetBucketAcl", "GET", get_bucket_acl),
+            _cos("PutBucketAcl", "PUT", put_bucket_acl, About.BUCKET, action="PutBucketACL"),
+            _cos("GetBucketAcl", "GET", get_bucket_acl, About.BUCKET, action="GetBucketACL"),
         ),
         "cors": (
-            Operation("PutBucketCors", "PUT", put_bucket_cors),
-            Operation("GetBucketCors", "GET", get_bucket_cors),
-            Operation("DeleteBucketCors", "DELETE", delete_bucket_cors),
+            _cos("PutBucketCors", "PUT", put_bucket_cors, About.BUCKET, action="PutBucketCORS"),
+            _cos("GetBucketCors", "GET", get_bucket_cors, About.BUCKET, action="GetBucketCORS"),
+            _cos("DeleteBucketCors", "DELETE", delete_bucket_cors, About.BUCKET, action="DeleteBucketCORS"),
         ),
     },
     Resource.OBJECT: {
-        "uploads": (Operation("InitiateMultipartUpload", "POST", begin_upload),),
+        "uploads": (_cos("InitiateMultipartUpload", "POST", begin_upload, About.OBJECT, acl_action=_OBJECT_ACL),),
         "uploadId": (
-            Operation("UploadPart", "PUT", put_part),
-            Operation("CompleteMultipartUpload", "POST", complete_upload),
-            Operation("AbortMultipartUpload", "DELETE", abort_upload),
-            Operation("ListParts", "GET", list_parts),
+            _cos("UploadPart", "PUT", put_part, About.OBJECT),
+            _cos("CompleteMultipartUpload", "POST", complete_upload, About.OBJECT),
+            _cos("AbortMultipartUpload", "DELETE", abort_upload, About.OBJECT),
+            _cos("ListParts", "GET", list_parts, About.OBJECT),
         ),
         "acl": (
-            Operation("PutObjectAcl", "PUT", put_object_acl),
-            Operation("GetObjectAcl", "GET", get_object_acl),
+            _cos("PutObjectAcl", "PUT", put_object_acl, About.OBJECT, action="PutObjectACL"),
+            _cos("GetObjectAcl", "GET", get_object_acl, About.OBJECT, action="GetObjectACL"),
         ),
     },
 }
 
 # What the calls of these names are when a header names an object to take the bytes from.
 COPIES = {
-    "PutObject": Operation("PutObjectCopy", "PUT", copy_object),
-    "UploadPart": Operation("UploadPartCopy", "PUT", copy_part),
+    "PutObject": _cos("PutObjectCopy", "PUT", copy_object, About.OBJECT, action="PutObject", acl_action=_OBJECT_ACL),
+    "UploadPart": _cos("UploadPartCopy", "PUT", copy_part, About.OBJECT, action="UploadPart"),
 }
 
 # A query name that turns a plain bucket or object call into another one, offered or not. Taking it for the plain call
@@ -170,20 +241,17 @@ PICTURES = ("imageMogr2", "imageView2", "imageInfo", "imageAve", "watermark", "e
 
 
 def admit(call: Call) -> Operation:
-    """The operation of a call. Who did not sign learns of none but the public ones.
+    """The operation of a call. Who did not sign is not told which calls there are.
 
     Raises:
         ServiceError: InvalidUrl, MethodNotAllowed, NotImplemented; AccessDenied or MissingAuthorization: not signed.
     """
     try:
-        operation = find(call)
+        return find(call)
     except ServiceError:
         if call.signer is None:
             raise unsigned(call.address.service) from None
         raise
-    if call.signer is None and not operation.public:
-        raise unsigned(call.address.service)
-    return operation
 
 
 def find(call: Call) -> Operation:

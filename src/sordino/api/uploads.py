@@ -31,7 +31,9 @@ async def begin_upload(call: Call) -> Response:
     """``POST /<key>?uploads``: what the object will be besides its bytes is said here."""
     wanted = upload_of(call)
     await refuse_existing(call, wanted)
-    return xml(render_begun(await call.services.uploads.begin(wanted, call.key.account.uin)))
+    # Who begins one without signing does so in the name of the owner, whose policy opens the bucket to him.
+    initiator = wanted.bucket.owner.uin if call.caller is None else call.caller.account.uin
+    return xml(render_begun(await call.services.uploads.begin(wanted, initiator)))
 
 
 async def put_part(call: Call) -> Response:
@@ -66,11 +68,11 @@ async def abort_upload(call: Call) -> Response:
 
 async def list_parts(call: Call) -> Response:
     """``GET /<key>?uploadId=``."""
-    asked = parse_parts_query(call.query)
+    bucket, asked = call.bucket(), parse_parts_query(call.query)
     listing = await call.services.uploads.parts(
-        call.bucket(), call.object_key, parse_upload_id(call.query), after=asked.after, limit=asked.limit
+        bucket, call.object_key, parse_upload_id(call.query), after=asked.after, limit=asked.limit
     )
-    return xml(render_part_list(listing, asked, call.key.account.uin))
+    return xml(render_part_list(listing, asked, bucket.owner.uin))
 
 
 async def list_uploads(call: Call) -> Response:
@@ -84,7 +86,7 @@ async def list_uploads(call: Call) -> Response:
         upload_id_marker=asked.upload_id_marker,
         limit=asked.limit,
     )
-    return xml(render_upload_list(listing, asked, bucket=bucket.name, owner=call.key.account.uin))
+    return xml(render_upload_list(listing, asked, bucket=bucket.name, owner=bucket.owner.uin))
 
 
 def _location(call: Call) -> str:

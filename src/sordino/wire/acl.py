@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from sordino.domain.acl import Acl
-from sordino.domain.identity import Account
+from sordino.domain.resource import Owner
 from sordino.errors import ACCESS_DENIED, INVALID_ARGUMENT, NOT_IMPLEMENTED
 from sordino.wire import xml
 from sordino.wire.part import Part
@@ -23,12 +23,12 @@ _OFFERED: Mapping[tuple[str, str], Acl] = MappingProxyType(
 )
 
 
-def owner_id(owner: Account) -> str:
+def owner_id(owner: Owner) -> str:
     """The root user of an account, as COS writes it."""
     return f"qcs::cam::uin/{owner.uin}:uin/{owner.uin}"
 
 
-def parse_acl(policy: Part, owner: Account) -> Acl:
+def parse_acl(policy: Part, owner: Owner) -> Acl:
     """Read the body of PUT ``?acl``. An owner who is granted nothing keeps full control.
 
     Args:
@@ -49,7 +49,7 @@ def parse_acl(policy: Part, owner: Account) -> Acl:
     return Acl.PUBLIC_READ if Acl.PUBLIC_READ in lists else Acl.PRIVATE
 
 
-def _granted(grant: Part, owner: Account) -> Acl:
+def _granted(grant: Part, owner: Owner) -> Acl:
     permission = grant.required("Permission", grant.word("Permission"), "use FULL_CONTROL or READ")
     grantee = grant.need("Grantee")
     name = grantee.word("URI") or grantee.word("ID")
@@ -65,7 +65,7 @@ def _granted(grant: Part, owner: Account) -> Acl:
     return acl
 
 
-def render_acl(acl: Acl, owner: Account) -> bytes:
+def render_acl(acl: Acl, owner: Owner) -> bytes:
     """The reply of GET ``?acl``.
 
     Args:
