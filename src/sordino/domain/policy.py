@@ -277,7 +277,7 @@ def _statement(elements: Mapping[str, object], number: int, kind: PolicyKind, va
         raise PolicyError(f"{where}: effect must be allow or deny")
     if "action" not in elements:
         raise PolicyError(f"{where} has no action; name one, such as cos:GetObject")
-    if not isinstance(elements.get("sid", ""), str):
+    if type(elements.get("sid", "")) is not str:
         raise PolicyError(f"{where}: sid must be a string")
     return Statement(
         number=number,
@@ -353,7 +353,7 @@ _LISTS: Final = {PolicyKind.BUCKET: frozenset({"qcs"}), PolicyKind.TRUST: frozen
 
 
 def _conditions(value: object, where: str, variables: Variables | None) -> Iterator[Condition]:
-    if value is None:
+    if value in (None, {}):
         return
     for name, keys in _named(value, f"{where}, condition"):
         place = f"{where}, condition, operator {name[:100]!r}"
