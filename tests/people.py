@@ -1,0 +1,280 @@
+"""Accounts, users, roles, keys and policies in a running service's database, as its operator makes them."""
+
+import asyncio
+import hashlib
+import itertools
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from qcloud_cos import CosConfig, CosS3Client
+
+from server import REGION, RootKey, Server
+from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
+from sordino.adapters.postgres.embedded import find_running
+from sordino.adapters.tasks import EngineTasks, engine
+from sordino.adapters.vault import FernetVault
+from sordino.domain.identity import (
+    CI_ROLE,
+    CI_ROLE_POLICY,
+    AccessKey,
+    Account,
+    Policy,
+    Role,
+    Target,
+    TargetKind,
+    TemporaryKey,
+    User,
+)
+
+T = TypeVar("T")
+Statement = dict[str, object]
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key(RootKey):
+    """A key pair of anybody, as ``raw_http.send`` takes it.
+
+    Attributes:
+        uin: of its account's root.
+        user: number of the user; empty: it is the root's.
+        token: of a temporary key.
+    """
+
+    uin: str = ""
+    user: str = ""
+    token: str | None = None
+
+    @property
+    def principal(self) -> str:
+        """As policies name its owner."""
+        return f"qcs::cam::uin/{self.uin}:{f'uin/{self.user}' if self.user else 'root'}"
+
+
+def allow(action: str | list[str], resource: str | list[str] = "*", **more: object) -> Statement:
+    """A statement that allows."""
+    return {"effect": "allow", "action": action, "resource": resource, **more}
+
+
+def deny(action: str | list[str], resource: str | list[str] = "*", **more: object) -> Statement:
+    """A statement that denies."""
+    return {**allow(action, resource, **more), "effect": "deny"}
+
+
+def document(*statements: Statement) -> str:
+    """A policy."""
+    return json.dumps({"version": "2.0", "statement": list(statements)})
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who may do what in a service; everything counts from its next request on."""
+
+    service: Server
+
+    def account(self) -> Key:
+        """A new account, with a key of its root."""
+        number = next(_numbers)
+        account = Account(appid=f"13{secrets.randbelow(10**8):08}", uin=f"2000{number:04}{secrets.randbelow(10**6):06}")
+        key = _access_key(account)
+
+        async def make(tx: PostgresTransaction) -> None:
+            assert await tx.identities.add_account(account)
+            await tx.users.add_key(key)
+
+        self._run(make)
+        return _key(key)
+
+    def root(self) -> Key:
+        """The key of the account that the service begins with."""
+        key = self.service.root_key
+
+        async def find(tx: PostgresTransaction) -> Key:
+            account = await tx.identities.account(key.appid)
+            assert account is not None
+            return Key(appid=key.appid, secret_id=key.secret_id, secret_key=key.secret_key, uin=account.uin)
+
+        return self._run(find)
+
+    def user(self, owner: Key, *statements: Statement, name: str | None = None) -> Key:
+        """A new user of an account, whose policy has these statements, with a key."""
+        uin = f"3000{next(_numbers):04}{secrets.randbelow(10**6):06}"
+        called = name or f"user-{uin}"
+
+        async def make(tx: PostgresTransaction) -> AccessKey:
+            account = await tx.identities.account(owner.appid)
+            assert account is not None
+            user = User(uin=uin, appid=owner.appid, name=called, created_at=datetime.now(UTC))
+            assert await tx.users.add(user)
+            key = _access_key(account, uin)
+            await tx.users.add_key(key)
+            await _give(tx, owner.appid, Target(TargetKind.USER, uin), statements)
+            return key
+
+        return _key(self._run(make))
+
+    def may(self, key: Key, *statements: Statement) -> None:
+        """Give a user these statements, and nothing else."""
+        self._run(lambda tx: _give(tx, key.appid, Target(TargetKind.USER, key.user), statements))
+
+    def role(self, owner: Key, name: str, trust: str, *statements: Statement) -> None:
+        """Make, or change, a role of an account: who may take it and what it may do, nothing else."""
+
+        async def make(tx: PostgresTransaction) -> None:
+            await tx.policies.put_role(Role(appid=owner.appid, name=name, trust=trust), datetime.now(UTC))
+            await _give(tx, owner.appid, Target(TargetKind.ROLE, name), statements)
+
+        self._run(make)
+
+    def jobs_may(self, owner: Key, *statements: Statement) -> None:
+        """Let the role of an account's jobs do this, and nothing else."""
+        self._run(lambda tx: _give(tx, owner.appid, Target(TargetKind.ROLE, CI_ROLE), statements))
+
+    def jobs_may_all(self, owner: Key) -> None:
+        """Give the role of an account's jobs what it has from the beginning."""
+
+        async def make(tx: PostgresTransaction) -> None:
+            target = Target(TargetKind.ROLE, CI_ROLE)
+            await _give(tx, owner.appid, target, ())
+            assert await tx.policies.attach(owner.appid, CI_ROLE_POLICY, target)
+
+        self._run(make)
+
+    def temporary(
+        self,
+        parent: Key,
+        *statements: Statement,
+        role: str | None = None,
+        minutes: float = 30,
+        owner: Key | None = None,
+    ) -> Key:
+        """A temporary key, bounded to these statements if there are any.
+
+        Args:
+            parent: who asked for it.
+            statements: of the session's policy.
+            role: in whose name it acts; None: its parent's.
+            minutes: how long it lasts; less than 0: it is over.
+            owner: the account of the role; None: the parent's.
+        """
+        now = datetime.now(UTC)
+        made = TemporaryKey(
+            secret_id=_new_id(),
+            secret_key=secrets.token_hex(16),
+            token=secrets.token_hex(32),
+            appid=(owner or parent).appid,
+            parent=parent.secret_id,
+            role=role,
+            session_name="session",
+            policy=document(*statements) if statements else None,
+            created_at=now - timedelta(hours=1),
+            expires_at=now + timedelta(minutes=minutes),
+        )
+        self._run(lambda tx: _add_temporary(tx, made))
+        return Key(
+            appid=made.appid,
+            secret_id=made.secret_id,
+            secret_key=made.secret_key,
+            uin=(owner or parent).uin,
+            user=parent.user,
+            token=made.token,
+        )
+
+    def bucket_policy(self, bucket: str, *statements: Statement) -> None:
+        """Give a bucket a policy of these statements; none: no policy."""
+        text = document(*statements) if statements else None
+
+        async def put(tx: PostgresTransaction) -> None:
+            assert await tx.policies.put_bucket_policy(bucket, text)
+
+        self._run(put)
+
+    def client(self, key: Key, **options: object) -> CosS3Client:
+        """The official SDK with a key."""
+        return CosS3Client(
+            CosConfig(
+                Region=REGION,
+                SecretId=key.secret_id,
+                SecretKey=key.secret_key,
+                Token=key.token,
+                **{"Scheme": "http", **(options or {"Proxies": {"http": self.service.url}})},
+            ),
+            retry=0,
+        )
+
+    def bucket(self, owner: Key, name: str | None = None) -> str:
+        """A new bucket of an account; its full name."""
+        bucket = f"{name or f'bucket{next(_numbers)}'}-{owner.appid}"
+        self.client(owner).create_bucket(Bucket=bucket)
+        return bucket
+
+    def _run(self, act: Callable[[PostgresTransaction], Awaitable[T]]) -> T:
+        """Do something in a transaction of the service's database."""
+
+        async def run() -> T:
+            dsn = find_running(self.service.data)
+            assert dsn is not None
+            async with (
+                PostgresDatabase(
+                    dsn,
+                    schema="sordino",
+                    max_connections=1,
+                    vault=FernetVault(data=self.service.data),
+                    tasks=lambda it: EngineTasks(engine(), it),
+                ) as database,
+                database.transaction() as tx,
+            ):
+                return await act(tx)
+
+        return asyncio.run(run())
+
+
+async def _give(tx: PostgresTransaction, appid: str, target: Target, statements: tuple[Statement, ...]) -> None:
+    for name in await tx.policies.attached(appid, target):
+        await tx.policies.detach(appid, name, target)
+    if statements:
+        name = f"{target.kind}-{target.name}"
+        policy = Policy(appid=appid, name=name, document=document(*statements), changed_at=datetime.now(UTC))
+        await tx.policies.put(policy)
+        assert await tx.policies.attach(appid, name, target)
+
+
+async def _add_temporary(tx: PostgresTransaction, key: TemporaryKey) -> None:
+    await tx.connection.execute(
+        "INSERT INTO temporary_keys (secret_id, sealed, token_sha256, appid, parent, role, session_name, policy,"
+        " created_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            key.secret_id,
+            tx.vault.seal(key.secret_key),
+            hashlib.sha256(key.token.encode()).hexdigest(),
+            key.appid,
+            key.parent,
+            key.role,
+            key.session_name,
+            key.policy,
+            key.created_at,
+            key.expires_at,
+        ],
+    )
+
+
+def _access_key(account: Account, uin: str | None = None) -> AccessKey:
+    return AccessKey(secret_id=_new_id(), secret_key=secrets.token_hex(16), account=account, uin=uin)
+
+
+def _new_id() -> str:
+    return f"AKID{secrets.token_hex(16)}"
+
+
+def _key(key: AccessKey) -> Key:
+    return Key(
+        appid=key.account.appid,
+        secret_id=key.secret_id,
+        secret_key=key.secret_key,
+        uin=key.account.uin,
+        user=key.uin or "",
+    )
