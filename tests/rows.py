@@ -10,8 +10,10 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.adapters.vault import FernetVault
+from sordino.cam.operator import Changes, Operator
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.callback import CallbackTarget
 from sordino.domain.identity import (
@@ -52,6 +54,7 @@ ROOT_SIGNER = Signer(
     secret_key=ROOT.secret_key,
     caller=Caller(account=ROOT.account, kind=CallerKind.ROOT, name=ROOT.account.uin),
 )
+OPERATOR = Operator(name="tester", source="local", request_id="r1")
 VAULT = FernetVault(data=Path("nowhere"), keys=(Fernet.generate_key().decode(),))
 BUCKET = "test-1250000000"
 QUEUE_ID = "p1"
@@ -158,6 +161,11 @@ async def put(database: PostgresDatabase, *keys: str) -> None:
     async with database.transaction() as tx:
         for key in keys:
             await put_object(tx, stored(key))
+
+
+def changes(database: PostgresDatabase) -> Changes:
+    """What an operator changes a database with."""
+    return Changes(database, SystemClock())
 
 
 async def deliveries_of_others(

@@ -26,6 +26,15 @@ from sordino.adapters.worker import EngineWorker
 from sordino.api.app import Application
 from sordino.api.call import Services
 from sordino.api.cmq import MessageService
+from sordino.cam.accounts import Accounts, ensure_root
+from sordino.cam.administration import Administration
+from sordino.cam.bucket_policies import BucketPolicies
+from sordino.cam.keys import Keys
+from sordino.cam.operator import Changes
+from sordino.cam.policies import Policies
+from sordino.cam.roles import Roles
+from sordino.cam.simulate import Simulate
+from sordino.cam.users import Groups, Users
 from sordino.domain.callback_url import Allowed
 from sordino.domain.cors import Cors
 from sordino.domain.identity import AccessKey
@@ -46,7 +55,6 @@ from sordino.messages.arrivals import Arrivals
 from sordino.messages.queues import MessageQueues
 from sordino.messages.topics import MessageTopics
 from sordino.settings import Settings
-from sordino.storage.accounts import Accounts, ensure_root
 from sordino.storage.bindings import Bindings
 from sordino.storage.buckets import BucketStore
 from sordino.storage.copy import Copies
@@ -226,14 +234,28 @@ async def open_queues(settings: Settings) -> AsyncIterator[Queues]:
 
 
 @asynccontextmanager
-async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
-    """The operator's use cases of accounts alone, beside a service that runs.
+async def open_administration(settings: Settings) -> AsyncIterator[Administration]:
+    """What an operator may do with accounts and who may do what, beside a service that runs.
 
     Raises:
         NoDatabaseError: its database does not answer, or is another version's.
     """
     async with _open_running(settings) as database:
-        yield Accounts(database=database)
+        yield _administration(database)
+
+
+def _administration(database: PostgresDatabase) -> Administration:
+    changes = Changes(database, SystemClock())
+    return Administration(
+        accounts=Accounts(changes),
+        users=Users(changes),
+        groups=Groups(changes),
+        keys=Keys(changes),
+        policies=Policies(changes),
+        bucket_policies=BucketPolicies(changes),
+        roles=Roles(changes),
+        simulate=Simulate(changes),
+    )
 
 
 @asynccontextmanager

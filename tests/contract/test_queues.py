@@ -13,10 +13,12 @@ from rows import (
     DONE,
     LATER,
     NOW,
+    OPERATOR,
     QUEUE_ID,
     ROOT,
     add_bucket,
     bucket,
+    changes,
     execute,
     found,
     job,
@@ -27,6 +29,7 @@ from rows import (
 from rows import waiting_for_a_lock as blocked
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
+from sordino.cam.accounts import Accounts
 from sordino.domain.callback import CallbackEvent, CallbackFormat, CallbackType, MqMode, MqTarget, NotifyConfig
 from sordino.domain.job import JobState
 from sordino.domain.page import Page
@@ -35,7 +38,6 @@ from sordino.domain.release import MAX_WEIGHT
 from sordino.domain.service import ServiceKind
 from sordino.errors import ServiceError
 from sordino.jobs.queues import Queues
-from sordino.storage.accounts import Accounts
 from sordino.storage.bindings import Bindings
 from sordino.wire.ids import new_queue_id
 
@@ -302,10 +304,10 @@ class TestLimit:
     @pytest.mark.parametrize("weight", [0, -1, MAX_WEIGHT + 1])
     async def test_refuses_what_is_no_weight(self, database: PostgresDatabase, queues: Queues, weight: int) -> None:
         """Neither a queue nor an account has it, and a weight needs an account."""
-        accounts = Accounts(database=database)
+        accounts = Accounts(changes(database))
         assert await refusal(queues.limit(BUCKET, None, {"weight": weight})) == (400, "InvalidArgument")
-        assert await refusal(accounts.weigh(ROOT.account.appid, weight)) == (400, "InvalidArgument")
-        assert await refusal(accounts.weigh("7", 1)) == (400, "InvalidArgument")
+        assert await refusal(accounts.weigh(OPERATOR, ROOT.account.appid, weight)) == (400, "InvalidArgument")
+        assert await refusal(accounts.weigh(OPERATOR, "7", 1)) == (404, "NoSuchEntity")
         assert [account.weight for account in await accounts.every()] == [1]
 
     @pytest.mark.parametrize("most", [0, -1, MAX_LIMIT + 1])

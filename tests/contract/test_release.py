@@ -12,7 +12,22 @@ from functools import partial
 import procrastinate
 import pytest
 
-from rows import BUCKET, DONE, LATER, NOW, QUEUE_ID, VAULT, add_bucket, execute, found, job, queue, waiting_for_a_lock
+from rows import (
+    BUCKET,
+    DONE,
+    LATER,
+    NOW,
+    OPERATOR,
+    QUEUE_ID,
+    VAULT,
+    add_bucket,
+    changes,
+    execute,
+    found,
+    job,
+    queue,
+    waiting_for_a_lock,
+)
 from sordino.adapters import worker as worker_module
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres import migrate as migrate_module
@@ -21,6 +36,7 @@ from sordino.adapters.postgres.migrate import migrate, migrations
 from sordino.adapters.takeover import Takeover
 from sordino.adapters.tasks import MEDIA_QUEUE, EngineTasks, engine, run_job
 from sordino.adapters.worker import EngineWorker
+from sordino.cam.accounts import Accounts
 from sordino.domain.job import Job, JobState
 from sordino.domain.ports import Database, DatabaseUnavailableError
 from sordino.domain.queue import QueueSettings, QueueState
@@ -29,7 +45,6 @@ from sordino.jobs.losses import Losses
 from sordino.jobs.manage import ManageJobs
 from sordino.jobs.queues import Queues
 from sordino.jobs.release import Releaser
-from sordino.storage.accounts import Accounts
 
 OTHER_BUCKET = "other-1250000001"
 TASKS = "SELECT args ->> 'job_id' AS job_id, args -> 'release' AS release FROM procrastinate_jobs ORDER BY id"
@@ -249,13 +264,13 @@ async def test_accounts_of_different_weights(database: PostgresDatabase) -> None
     await add_other_account(database)
     await add_jobs(database, *(f"a{number}" for number in range(20)))
     await add_jobs(database, *(f"b{number}" for number in range(20)), bucket=OTHER_BUCKET, queue_id="other")
-    await Accounts(database=database).weigh("1250000001", 3)
+    await Accounts(changes(database)).weigh(OPERATOR, "1250000001", 3)
     async with database.transaction() as tx:
         load, waiting = await tx.releases.turn(60, 4, 1000)
         assert load.slots == 4
         assert shares(4, waiting) == {QUEUE_ID: 1, "other": 3}
         await tx.releases.release(shares(4, waiting))
-    await Accounts(database=database).weigh("1250000000", 3)
+    await Accounts(changes(database)).weigh(OPERATOR, "1250000000", 3)
     async with database.transaction() as tx:
         _, waiting = await tx.releases.turn(60, 4, 1000)
         assert shares(2, waiting) == {QUEUE_ID: 2}
@@ -287,7 +302,7 @@ async def test_the_queues_that_are_looked_at_are_enough(database: PostgresDataba
         async with database.transaction() as tx:
             await add_bucket(tx, name, queue_id)
         await queues(database).limit(name, queue_id, {"weight": chance.randint(1, heaviest)})
-        await Accounts(database=database).weigh(str(appid), chance.randint(1, heaviest))
+        await Accounts(changes(database)).weigh(OPERATOR, str(appid), chance.randint(1, heaviest))
         job_ids = [f"{queue_id}j{count}" for count in range(chance.randrange(9))]
         for job_id in job_ids:
             created = NOW + timedelta(seconds=chance.randrange(5))

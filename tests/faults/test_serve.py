@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from sordino.adapters.data_directory import DataDirectoryError, write_root_key
+from sordino.cam.accounts import new_root_key
 from sordino.cli import serve
 from sordino.settings import Settings
-from sordino.storage.accounts import new_root_key
 from support import clean_environment, free_port, job_body, new_name, start_service, wait_for_jobs
 
 

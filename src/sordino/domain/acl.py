@@ -1,6 +1,10 @@
 """Access control lists, as far as they are offered: the owner's alone, or readable by anybody."""
 
 from enum import StrEnum
+from typing import Final
+
+READING: Final = frozenset({"cos:GetObject", "cos:HeadObject", "cos:GetBucket", "cos:HeadBucket"})
+"""What access control lists can open to everybody."""
 
 
 class Acl(StrEnum):

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sordino import errors
+from sordino.cam.accounts import check_weight
 from sordino.domain.lookup import missing
 from sordino.domain.page import Page, Paged
 from sordino.domain.ports import Clock, Database, Transaction
 from sordino.domain.queue import MAX_LIMIT, NewLimits, Queue, QueueSettings, QueueState
 from sordino.domain.service import ServiceKind
-from sordino.storage.accounts import check_weight
 from sordino.storage.bindings import speech_not_open
 
 

@@ -1,0 +1,138 @@
+"""Access keys of roots and users."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import EllipsisType
+from typing import Final
+
+from sordino import errors
+from sordino.cam.accounts import MAX_NUMBER
+from sordino.cam.numbers import new_access_key
+from sordino.cam.operator import Change, Changes, Operator
+from sordino.cam.users import user_of
+from sordino.domain.identity import AccessKey, KeyUse
+from sordino.domain.ports import Transaction
+
+MAX_KEYS: Final = 5
+"""Of a user, and of a root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the operator of a service does with keys."""
+
+    changes: Changes
+
+    async def add(self, operator: Operator, appid: str, user: str | None) -> AccessKey:
+        """Make a key for a user, or for the root; its secret shows this once.
+
+        Raises:
+            ServiceError: NoSuchEntity, LimitExceeded.
+        """
+        owner = "root" if user is None else f"user/{user}"
+        async with self.changes.of(operator, "cam:CreateAccessKey", appid, owner) as it:
+            return await _add(it, await _uin(it.tx, appid, user))
+
+    async def every(self, appid: str, user: str | None) -> Sequence[KeyUse]:
+        """Keys of a user, or of the root, the first one first, without their secrets.
+
+        Raises:
+            ServiceError: NoSuchEntity, InvalidArgument: there is no such account or user.
+        """
+        async with self.changes.looking(appid) as it:
+            return await it.tx.users.keys(appid, await _uin(it.tx, appid, user))
+
+    async def change(
+        self,
+        operator: Operator,
+        appid: str,
+        secret_id: str,
+        *,
+        enabled: bool | None = None,
+        requests_per_second: int | EllipsisType | None = ...,
+    ) -> KeyUse:
+        """Enable or disable a key, or limit its requests (None: no more than the account's); what is not named stays.
+
+        Raises:
+            ServiceError: NoSuchEntity, InvalidArgument, EntityInUse: it is the last good key of the root.
+        """
+        said = {"enabled": enabled} | (
+            {} if requests_per_second is ... else {"requests_per_second": requests_per_second}
+        )
+        note = ", ".join(f"{name}={value}" for name, value in said.items() if value is not None or name != "enabled")
+        async with self.changes.of(operator, "cam:UpdateAccessKey", appid, _path(secret_id), note) as it:
+            key = (await _key(it, secret_id)).key
+            limit = key.requests_per_second if isinstance(requests_per_second, EllipsisType) else requests_per_second
+            _check_limit(limit)
+            if enabled is False:
+                await _check_not_last(it, key)
+            await it.tx.users.change_key(
+                appid, secret_id, enabled=key.enabled if enabled is None else enabled, requests_per_second=limit
+            )
+            return await _key(it, secret_id)
+
+    async def limit(self, operator: Operator, appid: str, secret_id: str, *, requests_per_second: int | None) -> KeyUse:
+        """Limit the requests of a key, a second; None: no more than the account's.
+
+        Raises:
+            ServiceError: NoSuchEntity, InvalidArgument.
+        """
+        return await self.change(operator, appid, secret_id, requests_per_second=requests_per_second)
+
+    async def rotate(self, operator: Operator, appid: str, secret_id: str) -> AccessKey:
+        """Make another key for whoever has this one, which stays good until it is disabled; its secret shows this once.
+
+        Raises:
+            ServiceError: NoSuchEntity, LimitExceeded.
+        """
+        async with self.changes.of(operator, "cam:CreateAccessKey", appid, _path(secret_id)) as it:
+            return await _add(it, (await _key(it, secret_id)).key.uin)
+
+    async def remove(self, operator: Operator, appid: str, secret_id: str) -> None:
+        """Remove a key with the temporary keys that it asked for.
+
+        Raises:
+            ServiceError: NoSuchEntity, EntityInUse: it is the last good key of the root.
+        """
+        async with self.changes.of(operator, "cam:DeleteAccessKey", appid, _path(secret_id)) as it:
+            await _check_not_last(it, (await _key(it, secret_id)).key)
+            await it.tx.users.remove_key(appid, secret_id)
+
+
+def _path(secret_id: str) -> str:
+    return f"key/{secret_id}"
+
+
+async def _uin(tx: Transaction, appid: str, user: str | None) -> str | None:
+    return None if user is None else (await user_of(tx, appid, user)).uin
+
+
+async def _add(it: Change, uin: str | None) -> AccessKey:
+    if len(await it.tx.users.keys(it.account.appid, uin)) >= MAX_KEYS:
+        raise errors.LIMIT_EXCEEDED(f"There are {MAX_KEYS} keys, as many as there may be; remove one first.")
+    key = new_access_key(it.account, uin)
+    await it.tx.users.add_key(key)
+    return key
+
+
+async def _key(it: Change, secret_id: str) -> KeyUse:
+    found = await it.tx.users.key(it.account.appid, secret_id) if secret_id.isprintable() else None
+    if found is None:
+        raise errors.NO_SUCH_ENTITY(f"The account has no key {secret_id[:80]!r}.")
+    return found
+
+
+async def _check_not_last(it: Change, key: AccessKey) -> None:
+    """Refuse to take from a root the last key that is good: nobody could sign for all that is the account's."""
+    if key.uin is not None or not key.enabled:
+        return
+    keys = await it.tx.users.keys(it.account.appid, None)
+    if not any(other.key.enabled for other in keys if other.key.secret_id != key.secret_id):
+        raise errors.ENTITY_IN_USE(
+            f"{key.secret_id} is the last enabled key of the account's root: add another first, or disable the account."
+        )
+
+
+def _check_limit(requests_per_second: int | None) -> None:
+    if requests_per_second is not None and not 1 <= requests_per_second <= MAX_NUMBER:
+        raise errors.INVALID_ARGUMENT(f"requests_per_second is {requests_per_second}; use 1 to {MAX_NUMBER}, or none.")
