@@ -5,9 +5,6 @@ from starlette.responses import Response
 from sordino.api.call import Call, xml
 from sordino.wire.callbacks import render_deliveries
 
-QUERY = "callbacks"
-"""The query name that turns the calls of a job into these."""
-
 
 async def describe_callbacks(call: Call) -> Response:
     """``GET /jobs/<id>?callbacks``."""

@@ -24,7 +24,7 @@ from sordino.api.buckets import (
     list_objects,
 )
 from sordino.api.call import Call, Handler
-from sordino.api.callbacks import QUERY, describe_callbacks, send_callback_again
+from sordino.api.callbacks import describe_callbacks, send_callback_again
 from sordino.api.copy import copy_object, copy_part
 from sordino.api.cors import delete_bucket_cors, get_bucket_cors, put_bucket_cors
 from sordino.api.jobs import cancel_job, create_job, describe_jobs, list_jobs
@@ -32,6 +32,7 @@ from sordino.api.objects import delete_object, delete_objects, get_object, head_
 from sordino.api.operation import About, Operation
 from sordino.api.queues import create_queue, delete_queue, describe_queues, update_queue
 from sordino.api.services import KINDS, close_service, describe_services, open_service
+from sordino.api.sub_resources import CALLBACKS, SUBRESOURCES
 from sordino.api.templates import create_template, delete_template, describe_templates, update_template
 from sordino.api.uploads import abort_upload, begin_upload, complete_upload, list_parts, list_uploads, put_part
 from sordino.domain.service import ServiceKind
@@ -224,18 +225,6 @@ COPIES = {
     "UploadPart": _cos("UploadPartCopy", "PUT", copy_part, About.OBJECT, action="UploadPart"),
 }
 
-# A query name that turns a plain bucket or object call into another one, offered or not. Taking it for the plain call
-# would be a grave mistake (PUT /key?acl would overwrite the object).
-SUBRESOURCES = frozenset(
-    """
-    accelerate acl append attributes ci-process cors delete domain domaincertificate encryption intelligent-tiering
-    intelligenttiering inventory lifecycle live location logging metaquery object-lock objectlock origin partNumber
-    policy referer replication response-control restore retention select symlink tagging torrent uploadId uploads
-    versionId versioning versions vod website
-    """.split()  # noqa: SIM905  # a list would take a line a name
-)
-
-
 # What names of the query begin with that ask for a changed picture in place of the object.
 PICTURES = ("imageMogr2", "imageView2", "imageInfo", "imageAve", "watermark", "exif", "style", "pipeline")
 
@@ -271,7 +260,7 @@ def find(call: Call) -> Operation:
 
 
 def _ci_operations(call: Call) -> tuple[Operation, ...]:
-    if CALLBACK_PATH.fullmatch(call.address.path) and any(name == QUERY for name, _ in call.query):
+    if CALLBACK_PATH.fullmatch(call.address.path) and any(name == CALLBACKS for name, _ in call.query):
         return CALLBACK_OPERATIONS
     for path, operations in CI_OPERATIONS:
         if path.fullmatch(call.address.path):
