@@ -143,6 +143,11 @@ class Settings(BaseSettings):
         10, ge=1, le=MAX_LIMIT, description="Jobs of a queue that has no limit of its own that may run at a time."
     )
     max_buckets: PositiveInt = Field(200, description="Buckets that an account may have; mounted ones count.")
+    max_temporary_keys: PositiveInt = Field(
+        10000,
+        description="Temporary keys of an account that may be good at a time; about so many, if many are asked for at "
+        "once.",
+    )
     max_queues: PositiveInt = Field(10, description="Queues that a bucket may have, the default one included.")
     max_templates: PositiveInt = Field(200, description="Templates that a bucket may have.")
     max_input_bytes: PositiveInt = Field(10 * 1024**2, description="Largest input object of a job, bytes.")

@@ -45,6 +45,10 @@ class Identities(Protocol):
         """A role of an account with its policies, and the account; None when there is none."""
         ...
 
+    async def role_of_root(self, uin: str, name: str) -> tuple[Role, Account] | None:
+        """The same of the account whose root has that number."""
+        ...
+
     async def root(self) -> AccessKey | None:
         """The first enabled key of the root of the first account, or None on an empty database."""
         ...
@@ -232,8 +236,22 @@ class Policies(Protocol):
 class TemporaryKeys(Protocol):
     """Keys that end by themselves."""
 
-    async def add(self, key: TemporaryKey) -> None:
-        """Keep one; its secret is encrypted, of its token only a digest is kept."""
+    async def add(self, key: TemporaryKey) -> bool:
+        """Keep one; its secret is encrypted, of its token only a digest is kept.
+
+        False, and the transaction is lost, when the key that asked for it or its role is gone.
+
+        Raises:
+            VaultError: there is nothing to encrypt it with.
+        """
+        ...
+
+    async def count(self, appid: str, now: datetime, most: int) -> int:
+        """How many that keys of an account asked for are not over; ``most`` when there are as many or more."""
+        ...
+
+    async def session(self, secret_id: str) -> tuple[str, str] | None:
+        """The name of its session, and the uin of the user or root who asked for it; None when there is none."""
         ...
 
     async def list(self, appid: str, now: datetime) -> Sequence[TemporaryKey]:
@@ -293,7 +311,10 @@ class AdminTokens(Protocol):
         ...
 
     async def find(self, sha256: str, now: datetime) -> AdminToken | None:
-        """The token of that digest whose time is not over, or None; notes to the minute or so that it was used."""
+        """The token of that digest whose time is not over, or None; notes to the minute or so that it was used.
+
+        None also when its account is disabled.
+        """
         ...
 
     async def list(self) -> Sequence[AdminToken]:

@@ -12,6 +12,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from sordino.adapters.postgres.admin_tokens import PostgresAdminTokens
 from sordino.adapters.postgres.allowances import PostgresAllowances
 from sordino.adapters.postgres.audit import PostgresAuditLog
 from sordino.adapters.postgres.bindings import PostgresBindings
@@ -30,6 +31,7 @@ from sordino.adapters.postgres.releases import PostgresReleases
 from sordino.adapters.postgres.session import Connection, conninfo, lazy, unavailable_when_lost
 from sordino.adapters.postgres.sharing import PostgresSharing
 from sordino.adapters.postgres.templates import PostgresTemplates
+from sordino.adapters.postgres.temporary_keys import PostgresTemporaryKeys
 from sordino.adapters.postgres.uploads import PostgresUploads
 from sordino.adapters.postgres.usage import PostgresUsages, refused_over_quota
 from sordino.adapters.postgres.users import PostgresUsers
@@ -77,8 +79,10 @@ class PostgresTransaction:
     identities = _Sealing(PostgresIdentities)
     users = _Sealing(PostgresUsers)
     policies = _Plain(PostgresPolicies)
+    temporary_keys = _Sealing(PostgresTemporaryKeys)
     audit = _Plain(PostgresAuditLog)
     allowances = _Plain(PostgresAllowances)
+    admin_tokens = _Plain(PostgresAdminTokens)
     buckets = _Plain(PostgresBuckets)
     bindings = _Plain(PostgresBindings)
     queues = _Plain(PostgresQueues)

@@ -34,13 +34,16 @@ ACCOUNT: Final = (
     "accounts.appid, accounts.uin AS root, accounts.weight, accounts.name, accounts.enabled, "
     "accounts.requests_per_second, accounts.queued_jobs, accounts.audio_seconds"
 )
-# Names and documents of what is attached to a user and to its groups; a preset has no document here.
+# Names and documents of what is attached to a user and to its groups; a preset has no document here. Two searches by
+# index: in one with OR every attachment of the account is looked at.
 _USER_POLICIES: Final = """
 SELECT jsonb_object_agg(policy, document)
-  FROM attachments LEFT JOIN policies ON policies.appid = attachments.appid AND policies.name = policy
- WHERE attachments.appid = users.appid
-   AND (attachments.uin = users.uin
-        OR group_name IN (SELECT group_name FROM group_members WHERE (appid, uin) = (users.appid, users.uin)))
+  FROM (SELECT policy FROM attachments WHERE appid = users.appid AND uin = users.uin
+         UNION
+        SELECT policy
+          FROM group_members AS members JOIN attachments USING (appid, group_name)
+         WHERE members.appid = users.appid AND members.uin = users.uin) AS attached
+       LEFT JOIN policies ON policies.appid = users.appid AND policies.name = policy
 """
 _ROLE_POLICIES: Final = """
 SELECT jsonb_object_agg(policy, document)
@@ -84,8 +87,10 @@ ROLE_COLUMNS: Final = f"roles.appid, roles.name AS role, trust, description, ({_
 _ROLE: Final = f"""
 SELECT {ROLE_COLUMNS}, {ACCOUNT}
   FROM roles JOIN accounts USING (appid)
- WHERE appid = %(appid)s AND roles.name = %(name)s
+ WHERE roles.name = %(name)s
 """  # noqa: S608 - as above
+_ROLE_OF_ACCOUNT: Final = f"{_ROLE} AND accounts.appid = %(appid)s"
+_ROLE_OF_ROOT: Final = f"{_ROLE} AND accounts.uin = %(root)s"
 _FIRST_KEY: Final = f"""
 SELECT secret_id, secret, {ACCOUNT}
   FROM access_keys JOIN accounts USING (appid)
@@ -169,7 +174,12 @@ class PostgresIdentities(Statements):
 
     async def role(self, appid: str, name: str) -> tuple[Role, Account] | None:
         """A role of an account with its policies, and the account; None when there is none."""
-        row = await self._row(_ROLE, {"appid": appid, "name": name})
+        row = await self._row(_ROLE_OF_ACCOUNT, {"appid": appid, "name": name})
+        return (role_of(row), account_of(row)) if row else None
+
+    async def role_of_root(self, uin: str, name: str) -> tuple[Role, Account] | None:
+        """The same of the account whose root has that number."""
+        row = await self._row(_ROLE_OF_ROOT, {"root": uin, "name": name})
         return (role_of(row), account_of(row)) if row else None
 
     async def root(self) -> AccessKey | None:
