@@ -15,7 +15,7 @@ LOCKS := requirements/dev.lock requirements/data.lock
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean chaos kill-uploads fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling bench-api bench-jobs bench-store bench-store-memory spectrograms
+.PHONY: help setup demo test check format lock clean chaos kill-uploads fuzz fuzz-requests docs bench-tools bench-data bench-sound bench-speed bench-memory bench-scaling bench-api bench-jobs bench-policy bench-store bench-store-memory spectrograms
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ bench-api: setup ## Measure the job calls with few and with 100,000 stored jobs,
 
 bench-jobs: setup ## Measure order, fairness, rates, latencies and overhead of jobs (about twelve minutes)
 	$(BIN)/python scripts/bench_jobs.py $(BENCH_OPTIONS)
+
+bench-policy: setup ## Measure decisions over policies, and their share of a request (about a minute)
+	$(BIN)/python scripts/bench_policy.py $(BENCH_OPTIONS)
 
 # An environment of its own: boto3, of moto, wants other versions than the rest has.
 $(STORES_STAMP): $(STAMP) requirements/stores.lock
