@@ -44,12 +44,12 @@ UPDATE access_keys SET enabled = %(enabled)s, requests_per_second = %(requests_p
  WHERE appid = %(appid)s AND secret_id = %(secret_id)s
 """
 _REMOVE_KEY: Final = "DELETE FROM access_keys WHERE appid = %(appid)s AND secret_id = %(secret_id)s"
-# Processes that note uses of the same keys at once lock them in one order.
+# Keys that another process notes at the moment it leaves to that one, and waits for none.
 _NOTE_USE: Final = """
 UPDATE access_keys SET used_at = %(at)s
  WHERE secret_id IN (SELECT secret_id FROM access_keys
                       WHERE secret_id = ANY(%(secret_ids)s) AND (used_at IS NULL OR used_at < %(at)s)
-                      ORDER BY secret_id FOR NO KEY UPDATE)
+                      FOR NO KEY UPDATE SKIP LOCKED)
 """
 _ADD_GROUP: Final = """
 INSERT INTO groups (appid, name, description, created_at)
