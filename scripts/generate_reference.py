@@ -15,6 +15,7 @@ import left_out
 from protocol_coverage import Part, load, sdk_calls
 from sordino import errors
 from sordino.api import operations
+from sordino.api.operation import Operation
 from sordino.api.operations import (
     CALLBACK_OPERATIONS,
     CALLBACK_PATH,
@@ -22,7 +23,6 @@ from sordino.api.operations import (
     COPIES,
     COS_OPERATIONS,
     SUB_OPERATIONS,
-    Operation,
     Resource,
 )
 from sordino.cli import app

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from rows import ROOT, VAULT
+from server import REGION
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.migrate import migrate
@@ -126,7 +127,7 @@ async def message_service(database: PostgresDatabase) -> AsyncIterator[MessageSe
     )
     loop = asyncio.create_task(arrivals.run())
     try:
-        yield MessageService(queues=queues, topics=topics)
+        yield MessageService(queues=queues, topics=topics, region=REGION)
     finally:
         loop.cancel()
         await asyncio.wait([loop])

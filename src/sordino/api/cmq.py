@@ -7,6 +7,7 @@ https://cloud.tencent.com/document/product/406 ("API")
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,10 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sordino.api.body import chunks
+from sordino.cam.signers import find_signer
 from sordino.domain import cmq_errors
 from sordino.domain.cmq_errors import CmqError
+from sordino.domain.decision import Asked, decide
+from sordino.domain.identity import Caller
+from sordino.domain.known import of_everyone
 from sordino.domain.message import QueueAttributes
 from sordino.domain.ports import Clock, Database, DatabaseUnavailableError
+from sordino.domain.resource import Owner, Resource
+from sordino.domain.token import token_fault
 from sordino.errors import CONTENT_TOO_LARGE, ServiceError
 from sordino.messages.queues import MessageQueues
 from sordino.messages.topics import MessageTopics
@@ -48,10 +55,15 @@ _NOTHING: Final[Members] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageService:
-    """The use cases behind the API."""
+    """The use cases behind the API.
+
+    Attributes:
+        region: in which policies have the queues and topics lie.
+    """
 
     queues: MessageQueues
     topics: MessageTopics
+    region: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +71,38 @@ class CmqCall:
     """A request whose signer was verified.
 
     Attributes:
-        account: APPID of the signer.
+        caller: who signed.
+        source: the client's address.
+        at: when it came.
         gone: whether the client has left.
     """
 
-    account: str
+    caller: Caller
+    source: str
+    at: datetime
     form: Form
     service: MessageService
     gone: Callable[[], Awaitable[bool]]
+
+    @property
+    def account(self) -> str:
+        """APPID of the caller."""
+        return self.caller.account.appid
+
+
+@dataclass(frozen=True, slots=True)
+class CmqAction:
+    """What an ``Action`` of the form asks for.
+
+    Attributes:
+        handler: does it.
+        service: ``cmqqueue`` or ``cmqtopic``; policies name the action ``<service>:<Action>``.
+        about: the parameter that names the queue or topic; None: it is about all of them, which only ``*`` covers.
+    """
+
+    handler: Callable[[CmqCall], Awaitable[Members]]
+    service: str
+    about: str | None
 
 
 def is_call(address: Address, request: Request) -> bool:
@@ -84,7 +120,8 @@ async def answer(
         action = call.form.text("Action")
         if action not in ACTIONS:
             raise cmq_errors.BAD_PARAMETER(f"There is no Action {action}; the actions are {', '.join(ACTIONS)}.")
-        return _json(render(await ACTIONS[action](call), request_id))
+        _allow(call, action)
+        return _json(render(await ACTIONS[action].handler(call), request_id))
     except CmqError as refusal:
         if refusal.code != cmq_errors.NO_MESSAGE.code:
             log.info("refused", code=refusal.code, message=refusal.message)
@@ -100,13 +137,42 @@ async def _sign_in(
     request: Request, address: Address, service: MessageService, database: Database, clock: Clock
 ) -> CmqCall:
     form = Form.parse(await _raw_form(request))
+    secret_id, token = form.text("SecretId"), form.values.get("Token") or None
     async with database.reading() as tx:
-        found = await tx.identities.signer(form.text("SecretId"), "")
+        found = await find_signer(tx, secret_id, token)
     if found is None:
-        raise cmq_errors.NOT_SIGNED_IN(f"There is no SecretId {form.text('SecretId')}.")
-    key, _ = found
-    verify(form, request.method, address.signed_hosts, key.secret_key, clock.now())
-    return CmqCall(account=key.account.appid, form=form, service=service, gone=request.is_disconnected)
+        raise cmq_errors.NOT_SIGNED_IN(f"There is no SecretId {secret_id}, or it is disabled.")
+    signer, now = found[0], clock.now()
+    verify(form, request.method, address.signed_hosts, signer.secret_key, now)
+    if fault := token_fault(signer, token, now):
+        raise cmq_errors.BAD_TOKEN(f"The key {secret_id} {fault}.")
+    return CmqCall(
+        caller=signer.caller,
+        source=request.client.host if request.client else "",
+        at=now,
+        form=form,
+        service=service,
+        gone=request.is_disconnected,
+    )
+
+
+def _allow(call: CmqCall, action: str) -> None:
+    """See that policies allow a call.
+
+    Raises:
+        CmqError: they do not, or the call does not say what it is about.
+    """
+    kind, account = ACTIONS[action], call.caller.account
+    resource = Resource(
+        service=kind.service,
+        region=call.service.region,
+        owner=Owner(appid=account.appid, uin=account.uin),
+        path=None if kind.about is None else f"{kind.about}/uin/{account.uin}/{call.form.name(kind.about)}",
+    )
+    context = of_everyone(call.caller, call.source, call.at, resource)
+    decision = decide(call.caller, Asked(action=f"{kind.service}:{action}", resource=resource, context=context))
+    if not decision.allowed:
+        raise cmq_errors.NOT_ALLOWED(f"You may not do this: {decision.because}.")
 
 
 async def _raw_form(request: Request) -> bytes:
@@ -271,28 +337,37 @@ async def list_subscription_by_topic(call: CmqCall) -> Members:
     return subscription_list(found)
 
 
-ACTIONS: Final[Mapping[str, Callable[[CmqCall], Awaitable[Members]]]] = MappingProxyType(
+def _on_queue(handler: Callable[[CmqCall], Awaitable[Members]]) -> CmqAction:
+    return CmqAction(handler, "cmqqueue", "queueName")
+
+
+def _on_topic(handler: Callable[[CmqCall], Awaitable[Members]]) -> CmqAction:
+    return CmqAction(handler, "cmqtopic", "topicName")
+
+
+ACTIONS: Final[Mapping[str, CmqAction]] = MappingProxyType(
     {
-        "CreateQueue": create_queue,
-        "DeleteQueue": delete_queue,
-        "ListQueue": list_queue,
-        "GetQueueAttributes": get_queue_attributes,
-        "SetQueueAttributes": set_queue_attributes,
-        "SendMessage": send_message,
-        "BatchSendMessage": batch_send_message,
-        "ReceiveMessage": receive_message,
-        "BatchReceiveMessage": batch_receive_message,
-        "DeleteMessage": delete_message,
-        "BatchDeleteMessage": batch_delete_message,
-        "CreateTopic": create_topic,
-        "DeleteTopic": delete_topic,
-        "ListTopic": list_topic,
-        "GetTopicAttributes": get_topic_attributes,
-        "SetTopicAttributes": set_topic_attributes,
-        "PublishMessage": publish_message,
-        "BatchPublishMessage": batch_publish_message,
-        "Subscribe": subscribe,
-        "Unsubscribe": unsubscribe,
-        "ListSubscriptionByTopic": list_subscription_by_topic,
+        "CreateQueue": _on_queue(create_queue),
+        "DeleteQueue": _on_queue(delete_queue),
+        "ListQueue": CmqAction(list_queue, "cmqqueue", None),
+        "GetQueueAttributes": _on_queue(get_queue_attributes),
+        "SetQueueAttributes": _on_queue(set_queue_attributes),
+        "SendMessage": _on_queue(send_message),
+        "BatchSendMessage": _on_queue(batch_send_message),
+        "ReceiveMessage": _on_queue(receive_message),
+        "BatchReceiveMessage": _on_queue(batch_receive_message),
+        "DeleteMessage": _on_queue(delete_message),
+        "BatchDeleteMessage": _on_queue(batch_delete_message),
+        "CreateTopic": _on_topic(create_topic),
+        "DeleteTopic": _on_topic(delete_topic),
+        "ListTopic": CmqAction(list_topic, "cmqtopic", None),
+        "GetTopicAttributes": _on_topic(get_topic_attributes),
+        "SetTopicAttributes": _on_topic(set_topic_attributes),
+        "PublishMessage": _on_topic(publish_message),
+        "BatchPublishMessage": _on_topic(batch_publish_message),
+        "Subscribe": _on_topic(subscribe),
+        "Unsubscribe": _on_topic(unsubscribe),
+        "ListSubscriptionByTopic": _on_topic(list_subscription_by_topic),
     }
 )
+"""Every action, and what it is about."""

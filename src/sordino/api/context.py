@@ -7,7 +7,6 @@ https://cloud.tencent.com/document/product/436/71307 ("Condition keys")
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import Final
@@ -15,7 +14,7 @@ from urllib.parse import unquote
 
 from sordino.api.call import Call
 from sordino.domain.conditions import Context
-from sordino.domain.identity import Caller, CallerKind
+from sordino.domain.known import of_everyone
 from sordino.domain.resource import Resource
 
 _ACL, _CLASS, _FORBID, _SOURCE = "x-cos-acl", "x-cos-storage-class", "x-cos-forbid-overwrite", "x-cos-copy-source"
@@ -74,25 +73,6 @@ def context_of(call: Call, action: str, resource: Resource) -> Context:
         resource: with what.
     """
     return LazyContext(lambda: _known(call, action, resource))
-
-
-def of_everyone(caller: Caller | None, source: str, now: datetime, resource: Resource) -> dict[str, tuple[str, ...]]:
-    """What is known of the requests of every service.
-
-    Args:
-        caller: None: nobody signed.
-        source: the client's address.
-        now: aware.
-        resource: what is asked for.
-    """
-    known = {"qcs:ip": source, "qcs:current_time": now.isoformat(timespec="seconds")}
-    if resource.region:
-        known[f"{resource.service}:region"] = resource.region
-    if caller is not None:
-        known["qcs:owner_uin"] = caller.account.uin
-        if caller.kind is not CallerKind.ROLE:
-            known["qcs:uin"] = caller.name
-    return {key: (value,) for key, value in known.items() if value}
 
 
 def _known(call: Call, action: str, resource: Resource) -> Context:

@@ -37,6 +37,8 @@ class CmqErrorKind:
 
 BAD_PARAMETER = CmqErrorKind(4000, "A parameter is missing or not valid.")
 NOT_SIGNED_IN = CmqErrorKind(4100, "The signature does not match; check SecretId and SecretKey.")
+NOT_ALLOWED = CmqErrorKind(4103, "No policy allows it.")
+BAD_TOKEN = CmqErrorKind(4105, "The Token is not that of the temporary key.")
 EXPIRED = CmqErrorKind(4200, "Timestamp is too far from the server's time; check the client's clock.")
 MESSAGE_TOO_LARGE = CmqErrorKind(4400, "The message is larger than maxMsgSize of the queue or topic.")
 QUEUE_FULL = CmqErrorKind(4410, "The queue holds as many messages as it may (maxMsgHeapNum).")
