@@ -1,6 +1,8 @@
 """Requests as they are written on the wire, signed by the server's own signer, and what comes back."""
 
 import http.client
+import re
+import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree as ET
@@ -90,3 +92,15 @@ def refusal(content: bytes) -> dict[str, str]:
     found = {child.tag: child.text or "" for child in root}
     assert all(found[name] for name in ("Code", "Message", "Resource", "RequestId", "TraceId")), found
     return found
+
+
+def exchange(service: Server, raw: bytes) -> bytes:
+    """Send bytes as they are, and return all that comes back until the server hangs up."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(raw)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def statuses(replies: bytes) -> list[int]:
+    """The statuses of all replies of an exchange."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", replies)]
