@@ -1,6 +1,7 @@
 """The only place that builds adapters from settings."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -26,15 +27,22 @@ from sordino.adapters.worker import EngineWorker
 from sordino.api.app import Application
 from sordino.api.call import Services
 from sordino.api.cmq import MessageService
+from sordino.api.source import Proxies
+from sordino.api.visit import Watch
 from sordino.cam.accounts import Accounts, ensure_root
 from sordino.cam.administration import Administration
+from sordino.cam.audit import Audit, AuditReader, AuditRetention
 from sordino.cam.bucket_policies import BucketPolicies
 from sordino.cam.keys import Keys
+from sordino.cam.limits import Rates, SignIns
 from sordino.cam.operator import Changes
 from sordino.cam.policies import Policies
 from sordino.cam.roles import Roles
+from sordino.cam.sessions import EndedSessions, Sessions
 from sordino.cam.simulate import Simulate
+from sordino.cam.sts import Sts
 from sordino.cam.users import Groups, Users
+from sordino.domain.addresses import parse_networks
 from sordino.domain.callback_url import Allowed
 from sordino.domain.cors import Cors
 from sordino.domain.identity import AccessKey
@@ -113,6 +121,8 @@ class Worker:
     leftovers: Leftovers
     folding: Folding
     stale_uploads: StaleUploads
+    ended_sessions: EndedSessions
+    audit_retention: AuditRetention
     releaser: Releaser
 
     def drain(self) -> None:
@@ -131,7 +141,9 @@ class Worker:
                     self.lifecycle,
                     self.leftovers,
                     self.stale_uploads,
+                    self.ended_sessions,
                     self.folding,
+                    self.audit_retention,
                     self.releaser,
                 )
             ]
@@ -255,6 +267,8 @@ def _administration(database: PostgresDatabase) -> Administration:
         bucket_policies=BucketPolicies(changes),
         roles=Roles(changes),
         simulate=Simulate(changes),
+        sessions=Sessions(changes),
+        audit=AuditReader(database=database),
     )
 
 
@@ -309,6 +323,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
     clock = SystemClock()
     async with (
         open_foundation(settings) as base,
+        _running(Audit(database=base.database, clock=clock, monotonic=time.monotonic)) as audit,
         _running(_releaser(settings, base.database)) as releaser,
         _open_messages(settings, base.database) as messages,
         _open_sender(settings, base.database, messages) as sender,
@@ -341,6 +356,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
                     new_job_id=new_job_id,
                     max_size=settings.queue_max_size,
                     poke=releaser.poke,
+                    allowance=settings.allowance,
                 ),
                 jobs=ManageJobs(database=base.database, clock=clock, poke=releaser.poke),
                 queues=Queues(
@@ -365,8 +381,19 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
                     poke=notify.poke,
                 ),
                 messages=messages,
+                sts=Sts(database=base.database, clock=clock, most=settings.max_temporary_keys),
+                watch=_watch(settings, audit),
             )
         )
+
+
+def _watch(settings: Settings, audit: Audit) -> Watch:
+    return Watch(
+        audit=audit,
+        sign_ins=SignIns(settings.failed_sign_ins, time.monotonic),
+        rates=Rates(settings.requests_per_second, time.monotonic),
+        proxies=Proxies(parse_networks(settings.trusted_proxies)),
+    )
 
 
 def _mq_regions(settings: Settings) -> tuple[str, ...]:
@@ -391,7 +418,7 @@ async def _open_messages(settings: Settings, database: PostgresDatabase) -> Asyn
         queues=queues,
     )
     async with _running(arrivals):
-        yield MessageService(queues=queues, topics=topics)
+        yield MessageService(queues=queues, topics=topics, region=settings.region)
 
 
 @asynccontextmanager
@@ -520,7 +547,13 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
                 clock=clock,
                 keep=timedelta(days=settings.upload_days) if settings.upload_days else None,
             ),
+            ended_sessions=EndedSessions(database=base.database, clock=clock),
             folding=Folding(database=base.database),
+            audit_retention=AuditRetention(
+                database=base.database,
+                clock=clock,
+                keep=timedelta(days=settings.audit_days) if settings.audit_days else None,
+            ),
             retention=Retention(
                 database=base.database,
                 clock=clock,

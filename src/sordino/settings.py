@@ -17,6 +17,7 @@ from sordino.domain.bucket import split_bucket
 from sordino.domain.callback import MQ_REGIONS
 from sordino.domain.callback_url import Allowed
 from sordino.domain.cors import Cors
+from sordino.domain.identity import Allowance
 from sordino.domain.mq_driver import MqDriver, parse_driver
 from sordino.domain.queue import MAX_LIMIT
 from sordino.domain.upload import MAX_PARTS
@@ -350,6 +351,16 @@ class Settings(BaseSettings):
         if value not in names():
             raise ValueError(f"the installed engines are: {', '.join(names())}")
         return value
+
+    @property
+    def allowance(self) -> Allowance:
+        """What accounts may ask for that have no limits of their own."""
+        hours = self.account_audio_hours
+        return Allowance(
+            requests_per_second=self.requests_per_second,
+            queued_jobs=self.account_queued_jobs,
+            audio_seconds=None if hours is None else round(hours * 3600),
+        )
 
     @property
     def blobs(self) -> str:

@@ -28,7 +28,7 @@ from sordino.domain.job import (
 from sordino.domain.queue import QueueSettings, QueueState
 from sordino.domain.service import ServiceKind
 from sordino.errors import ServiceError
-from sordino.jobs import submit as submitting
+from sordino.jobs import room as rooms
 from sordino.jobs.counts import Counts
 from sordino.jobs.manage import ManageJobs
 from sordino.jobs.queues import Queues
@@ -283,7 +283,7 @@ class TestRoom:
         self, database: PostgresDatabase, submit: Submit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """However many submits come in the second after a count, no more jobs wait than may."""
-        monkeypatch.setattr(submitting, "CROWD", 4)
+        monkeypatch.setattr(rooms, "CROWD", 4)
         roomy = replace(submit, max_size=20, clock=Mock(now=lambda: NOW))
         ends = [await asyncio.gather(roomy(bucket(), request()), return_exceptions=True) for _ in range(30)]
         assert sum(isinstance(it, ServiceError) for (it,) in ends) == 10
@@ -291,7 +291,7 @@ class TestRoom:
 
     async def test_with_much_room_nobody_takes_turns(self, database: PostgresDatabase, submit: Submit) -> None:
         """A submit that is not done keeps no other waiting, as long as there is room for a crowd."""
-        roomy = replace(submit, max_size=submitting.CROWD + 10)
+        roomy = replace(submit, max_size=rooms.CROWD + 10)
         async with database.transaction() as tx:
             await tx.queues.held(BUCKET, None)
             await tx.queues.fill(QUEUE_ID)

@@ -15,7 +15,7 @@ from sordino.api.auth import unsigned
 from sordino.api.call import Call
 from sordino.api.context import context_of
 from sordino.api.operation import OF_THE_CALLER, About, Operation, resource_of
-from sordino.domain.acl import Acl
+from sordino.domain.acl import READING, Acl
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.decision import Asked, Decision, Effect, decide
 from sordino.domain.identity import NamedPolicy
@@ -23,8 +23,6 @@ from sordino.domain.resource import Resource, cos_resource
 from sordino.errors import ServiceError
 
 GET_OBJECT: Final = "cos:GetObject"
-READING: Final = frozenset({GET_OBJECT, "cos:HeadObject", "cos:GetBucket", "cos:HeadBucket"})
-"""What access control lists can open."""
 
 OVERRIDES: Final = "response-"
 
@@ -56,9 +54,10 @@ async def allow(call: Call, action: str, about: About) -> Call:
     if not decision.allowed:
         opened = await _open_to_all(call, about, bucket) if _may_be_open(action, decision) else None
         if opened is None:
-            raise _denied(call, decision)
+            raise _denied(call, action, resource, decision)
         call = opened
     call.in_its_region(bucket)
+    call.visit.allow(action, resource, decision.because)
     return call
 
 
@@ -70,7 +69,8 @@ def require(call: Call, action: str, resource: Resource) -> None:
     """
     decision = _decide(call, action, resource)
     if not decision.allowed:
-        raise _denied(call, decision)
+        raise _denied(call, action, resource, decision)
+    call.visit.allow(action, resource, decision.because)
 
 
 def refused_keys(call: Call, action: str, keys: Iterable[str]) -> dict[str, ServiceError]:
@@ -78,9 +78,12 @@ def refused_keys(call: Call, action: str, keys: Iterable[str]) -> dict[str, Serv
     bucket = call.bucket()
     refused = {}
     for key in keys:
-        decision = _decide(call, action, cos_resource(bucket.name, bucket.region, bucket.owner, key), bucket)
-        if not decision.allowed:
-            refused[key] = _denied(call, decision)
+        resource = cos_resource(bucket.name, bucket.region, bucket.owner, key)
+        decision = _decide(call, action, resource, bucket)
+        if decision.allowed:
+            call.visit.allow(action, resource, decision.because)
+        else:
+            refused[key] = _denied(call, action, resource, decision)
     return refused
 
 
@@ -104,8 +107,9 @@ def _decide(call: Call, action: str, resource: Resource, bucket: Bucket | None =
     return decide(call.caller, asked, policy)
 
 
-def _denied(call: Call, decision: Decision) -> ServiceError:
+def _denied(call: Call, action: str, resource: Resource, decision: Decision) -> ServiceError:
     """The refusal; who did not sign learns nothing but that."""
+    call.visit.deny(action, resource, decision.because)
     if call.caller is None:
         return unsigned(call.address.service)
     return errors.ACCESS_DENIED(f"You may not do this: {decision.because}.")

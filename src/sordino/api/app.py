@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from sordino import errors
-from sordino.api import cmq, health
+from sordino.api import cmq, health, sts
 from sordino.api.access import authorize
 from sordino.api.auth import read, sign_in
 from sordino.api.call import Call, Services, xml
@@ -35,6 +35,8 @@ NO_ROOM = "The server has no room for objects. Whoever runs it must make some; t
 MOUNT_AWAY = "The store that the bucket is mounted on does not answer; try again, and tell its operator if it stays so."
 CROWDED = "sordino.crowded"
 """The key of a scope under which the server says that it has more connections than it may have."""
+READS = frozenset({"GET", "HEAD", PREFLIGHT})
+"""Methods of COS and CI by which nothing is changed."""
 SERVERS: Mapping[Service, str] = {Service.CI: "tencent-ci", Service.COS: "tencent-cos"}
 
 
@@ -63,6 +65,7 @@ class _Exchange:
         self._services = services
         self._request = request
         self._id = new_request_id(services.clock.now())
+        self._visit = services.watch.visit(request, self._id)
         # Until the address is known a failure is told in COS's way, which every SDK reads, and to the pages that may
         # read of any bucket.
         self._service = Service.COS
@@ -134,6 +137,8 @@ class _Exchange:
             return await cmq.answer(
                 request, address, messages, database=services.database, clock=services.clock, request_id=self._id
             )
+        if sts.is_call(address, request):
+            return await sts.answer(request, address, self._services, self._visit)
         return await self._call(address)
 
     async def _call(self, address: Address) -> Response:
@@ -145,6 +150,7 @@ class _Exchange:
             self._request,
             address,
             query,
+            visit=self._visit,
             database=services.database,
             now=services.clock.now(),
             skew=services.settings.clock_skew_seconds,
@@ -153,6 +159,7 @@ class _Exchange:
         call = Call(
             request=self._request,
             request_id=self._id,
+            visit=self._visit,
             services=services,
             address=address,
             query=query,
@@ -160,9 +167,16 @@ class _Exchange:
             named_bucket=signed_in.bucket,
         )
         operation = admit(call)
-        return await operation.handler(await authorize(call, operation))
+        response = await operation.handler(await authorize(call, operation))
+        self._end_visit(response.status_code)
+        return response
+
+    def _end_visit(self, status: int, code: str = "", reason: str = "") -> None:
+        writes = self._request.method not in READS
+        self._visit.end(self._services.clock.now(), writes=writes, status=status, code=code, reason=reason)
 
     async def _refuse(self, refusal: ServiceError) -> Response:
+        self._end_visit(refusal.status, refusal.code, refusal.message)
         await self._drain()
         trace_id = new_trace_id()
         headers = {**refusal.headers, f"x-{self._service.value}-trace-id": trace_id}

@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
+from typing import Final
 
 from starlette.requests import Request
 
 from sordino import errors
+from sordino.api.limits import TOO_MANY_FAILURES, TOO_MANY_REQUESTS, slow_down
+from sordino.api.sub_resources import CALLBACKS, NO_CALL, SUBRESOURCES
+from sordino.api.visit import Visit
+from sordino.cam.signers import find_signer
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import Signer
 from sordino.domain.ports import Database
@@ -48,8 +53,9 @@ ENDED_KEY: Mapping[Service, ErrorKind] = MappingProxyType(
     {Service.CI: errors.SIGNATURE_EXPIRED, Service.COS: errors.EXPIRED_TOKEN}
 )
 
-ACL = "acl"
-"""The query name of the calls of access control lists."""
+_CALLS: Final = (SUBRESOURCES | {CALLBACKS}) - NO_CALL
+_OF_CALLS: Final = (COPY_SOURCE, "x-cos-acl", "x-cos-grant-")
+"""What names of headers begin with that make another call, or open what a call writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ async def sign_in(
     address: Address,
     query: Query,
     *,
+    visit: Visit,
     database: Database,
     now: datetime,
     skew: int,
@@ -86,20 +93,26 @@ async def sign_in(
 
     Raises:
         ServiceError: the key is unknown or has ended, its token or the signature is wrong, or out of its time, whatever
-            is open to all; or it is that of a URL, and the request does more than was signed.
+            is open to all; or it is that of a URL, and the request does more than was signed; SlowDown.
     """
     if authorization is None:
         return await _unsigned(address, database)
-    signer, bucket = await _look_up(authorization, address, database)
+    if wait := visit.knock(authorization.secret_id):
+        raise slow_down(address.service, wait, TOO_MANY_FAILURES)
+    signer, bucket = await _look_up(authorization, address, visit, database)
     try:
         verify(authorization, signer.secret_key, _signed(request, address, query), now=now, skew=skew)
     except SignatureError as refusal:
+        if refusal.reason is Reason.MISMATCH:
+            visit.guessed()
         kind = REFUSALS[address.service][refusal.reason]
         exact = kind is errors.REQUEST_HAS_EXPIRED
         raise kind(None if exact else refusal.message) from None
     if fault := token_fault(signer, authorization.token, now):
         kinds = ENDED_KEY if fault is TokenFault.EXPIRED else UNKNOWN_KEY
         raise kinds[address.service](f"The key {signer.secret_id} {fault}.")
+    if wait := visit.enter(signer):
+        raise slow_down(address.service, wait, TOO_MANY_REQUESTS)
     if authorization.in_query:
         _refuse_more(authorization, request, query)
     return SignedIn(signer, bucket)
@@ -109,16 +122,21 @@ def _refuse_more(authorization: Authorization, request: Request, query: Query) -
     """Refuse what would make another call of a signed URL than the one it was made for.
 
     Such URLs are handed to strangers, and SDKs sign no header that they are not told of: with one to upload under a
-    single key its holder could copy whatever the signer may read, or open the object that is there.
+    single key its holder could copy whatever the signer may read, or open the object that is there; with one to create
+    a bucket, open all of it.
 
     Raises:
         ServiceError: AccessDenied.
     """
     headers, params = ({name.lower() for name in it} for it in (authorization.header_list, authorization.param_list))
-    if request.headers.get(COPY_SOURCE) and COPY_SOURCE not in headers:
-        raise errors.ACCESS_DENIED(f"The URL is not signed for a copy: sign it with the header {COPY_SOURCE}.")
-    if ACL in query and ACL not in params:
-        raise errors.ACCESS_DENIED(f"The URL is not signed for a list of access: sign it with the parameter {ACL}.")
+    for name in request.headers:
+        if name.startswith(_OF_CALLS) and name not in headers and request.headers[name]:
+            raise errors.ACCESS_DENIED(f"The URL is not signed for the header {name}: sign it, too, or leave it out.")
+    for name, _ in query:
+        if name in _CALLS and name.lower() not in params:
+            raise errors.ACCESS_DENIED(
+                f"The URL is not signed for the parameter {name}: sign it, too, or leave it out."
+            )
 
 
 def unsigned(service: Service) -> ServiceError:
@@ -133,20 +151,21 @@ async def _unsigned(address: Address, database: Database) -> SignedIn:
         return SignedIn(None, await tx.buckets.get(address.bucket))
 
 
-async def _look_up(authorization: Authorization, address: Address, database: Database) -> tuple[Signer, Bucket | None]:
+async def _look_up(
+    authorization: Authorization, address: Address, visit: Visit, database: Database
+) -> tuple[Signer, Bucket | None]:
     """Whose key it is, and the bucket of the address.
 
     Raises:
         ServiceError: there is no such key.
     """
+    secret_id = authorization.secret_id
     async with database.reading() as tx:
-        kinds = [tx.identities.signer, tx.identities.temporary]
-        # Of the other kind is a key that came without the token that it needs, or with one that it does not.
-        for look_up in kinds if authorization.token is None else reversed(kinds):
-            # No bucket has an empty name.
-            if found := await look_up(authorization.secret_id, address.bucket or ""):
-                return found
-    raise UNKNOWN_KEY[address.service](f"There is no SecretId {authorization.secret_id}, or it is disabled.")
+        found = await find_signer(tx, secret_id, authorization.token, address.bucket or "")
+    if found is None:
+        visit.guessed()
+        raise UNKNOWN_KEY[address.service](f"There is no SecretId {secret_id}, or it is disabled.")
+    return found
 
 
 def _signed(request: Request, address: Address, query: Query) -> SignedRequest:

@@ -11,6 +11,8 @@ from sordino import errors
 from sordino.api.auth import unsigned
 from sordino.api.body import cos_body, document
 from sordino.api.cmq import MessageService
+from sordino.api.visit import Visit, Watch
+from sordino.cam.sts import Sts
 from sordino.domain.bucket import MAX_KEY_BYTES, Bucket, StoredObject
 from sordino.domain.identity import Caller, Signer
 from sordino.domain.ports import Clock, Database
@@ -57,6 +59,8 @@ class Services:
     bindings: Bindings
     callbacks: JobCallbacks
     messages: MessageService | None
+    sts: Sts
+    watch: Watch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,7 @@ class Call:
 
     Attributes:
         request_id: as in the reply's header.
+        visit: the call as limits and the audit log see it.
         query: the decoded parameters.
         signer: the access key that signed; None: nobody did. Handlers ask ``key``.
         named_bucket: of the address, whoever owns it; None when there is none of that name. Handlers ask ``bucket``.
@@ -73,6 +78,7 @@ class Call:
 
     request: Request
     request_id: str
+    visit: Visit
     services: Services
     address: Address
     query: Query
@@ -127,12 +133,12 @@ class Call:
     @property
     def source(self) -> str:
         """The client's address."""
-        return self.request.client.host if self.request.client else ""
+        return self.visit.source.address
 
     @property
     def secure(self) -> bool:
         """Whether it came by TLS."""
-        return self.request.url.scheme == "https"
+        return self.visit.source.secure
 
     @property
     def bucket_name(self) -> str:

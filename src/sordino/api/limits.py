@@ -1,15 +1,21 @@
 """How those are refused who ask too often."""
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from sordino import errors
+from sordino.cam import limits
 from sordino.errors import ErrorKind, ServiceError
 from sordino.wire.address import Service
 
-RETRY_AFTER: Final = "Retry-After"
+TOO_MANY_REQUESTS: Final = (
+    "More requests a second come from this account, or with this key, than may; send fewer, or ask for a higher limit."
+)
+TOO_MANY_FAILURES: Final = (
+    "Too many requests from your address were wrongly signed, or named keys that there are not; try again later, with "
+    "the right key."
+)
 
 _KINDS: Final[Mapping[Service, ErrorKind]] = MappingProxyType(
     {Service.CI: errors.CI_SLOW_DOWN, Service.COS: errors.SLOW_DOWN}
@@ -17,5 +23,5 @@ _KINDS: Final[Mapping[Service, ErrorKind]] = MappingProxyType(
 
 
 def slow_down(service: Service, wait: float, message: str) -> ServiceError:
-    """The refusal, which says after how many whole seconds it may be worth trying again."""
-    return _KINDS[service](message, {RETRY_AFTER: str(max(1, math.ceil(wait)))})
+    """The refusal in the way of a service."""
+    return limits.slow_down(_KINDS[service], wait, message)

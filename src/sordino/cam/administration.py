@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from sordino.cam.accounts import Accounts
+from sordino.cam.audit import AuditReader
 from sordino.cam.bucket_policies import BucketPolicies
 from sordino.cam.keys import Keys
 from sordino.cam.policies import Policies
 from sordino.cam.roles import Roles
+from sordino.cam.sessions import Sessions
 from sordino.cam.simulate import Simulate
 from sordino.cam.users import Groups, Users
 
@@ -23,3 +25,5 @@ class Administration:
     bucket_policies: BucketPolicies
     roles: Roles
     simulate: Simulate
+    sessions: Sessions
+    audit: AuditReader

@@ -3,6 +3,7 @@
 Times are those of a clock that only goes forward, in seconds.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Final
 
 from sordino.domain.addresses import parse_address
 from sordino.domain.identity import Signer
+from sordino.errors import ErrorKind, ServiceError
 
 BURST_SECONDS: Final = 5.0
 """Requests of so long may come at once, when there were none for as long."""
@@ -19,6 +21,8 @@ MINUTE: Final = 60.0
 
 MOST: Final = 20_000
 """Names that are remembered at most; then whoever was quiet for longest is forgotten."""
+
+RETRY_AFTER: Final = "Retry-After"
 
 KNOWN_SECONDS: Final = 3600.0
 """How long a key that signed from an address is known there."""
@@ -125,6 +129,11 @@ class SignIns:
         self._known.move_to_end(known)
         if len(self._known) > MOST:
             self._known.popitem(last=False)
+
+
+def slow_down(kind: ErrorKind, wait: float, message: str) -> ServiceError:
+    """The refusal of too much, which says after how many whole seconds it may be worth trying again."""
+    return kind(message, {RETRY_AFTER: str(max(1, math.ceil(wait)))})
 
 
 def network(source: str) -> str:

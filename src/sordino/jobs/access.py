@@ -25,17 +25,19 @@ READ: Final = "cos:GetObject"
 WRITE: Final = "cos:PutObject"
 
 
-async def check_role(tx: Transaction, appid: str, now: datetime) -> None:
-    """See that CI may take the role of an account.
+async def check_role(tx: Transaction, appid: str, now: datetime) -> Account:
+    """The account, whose role CI may take.
 
     Raises:
         ServiceError: CIRoleNotExist.
     """
-    if await _role(tx, appid, now) is None:
+    role = await _role(tx, appid, now)
+    if role is None:
         raise errors.CI_ROLE_NOT_EXIST(
             f"Jobs read and write as the role {CI_ROLE}, and the account {appid} has none that {CI_SERVICE} may take; "
             f"create it with a trust policy for {CI_SERVICE}, and attach the policy {CI_ROLE_POLICY} to it."
         )
+    return role.account
 
 
 async def access_of(tx: Transaction, job: Job, now: datetime) -> "Access":

@@ -32,6 +32,7 @@ from sordino.domain.ports import (
 )
 from sordino.errors import ServiceError
 from sordino.jobs.access import access_of
+from sordino.jobs.allowances import count_audio
 from sordino.jobs.callbacks import announce
 from sordino.storage.objects import ObjectStore, Upload
 
@@ -135,8 +136,9 @@ class Pipeline:
 
     async def _concluded_steps(self, job: Job) -> None:
         """Run the steps and note how they ended; outages of the stores pass through."""
+        note = _Progress()
         try:
-            await self._steps(job)
+            await self._steps(job, note)
         except SupersededError:
             await self._leave(job)
         except asyncio.CancelledError:
@@ -145,15 +147,14 @@ class Pipeline:
         except (DatabaseUnavailableError, BlobStoreError):
             raise
         except ServiceError as refusal:
-            await self._fail(job, refusal.code, refusal.message)
+            await self._fail(job, refusal.code, refusal.message, note.seconds)
         except MediaFailedError as failure:
             await self._fail(job, failure.code, failure.message)
         except Exception as fault:  # noqa: BLE001 - whatever broke, the job must not be lost
             await self._fault(job, fault)
 
-    async def _steps(self, job: Job) -> None:
+    async def _steps(self, job: Job, note: "_Progress") -> None:
         async with _nameless_file() as source, _nameless_file() as target:
-            note = _Progress()
             result, stored = await self._watched(job, note, self._make(job, source, target, note))
             await self.finish(job, stored, result)
 
@@ -164,6 +165,7 @@ class Pipeline:
             bucket = await self.fetch(job, source)
         # Decode, denoise, resample, encode: the media process does these four.
         result = await self.media.denoise(source, target, job.operation.noise_reduction, note)
+        note.seconds = result.info.duration
         async with _in_time(self.limits.store_seconds, "the output was not stored"):
             stored, md5 = await self.store(job, bucket, target, result.info)
         return replace(result, info=replace(result.info, md5=md5)), stored
@@ -248,6 +250,8 @@ class Pipeline:
                 if ended and stored.blob_id:
                     await self._check_target(tx, job)
                     await tx.objects.put(stored)
+                if ended:
+                    await count_audio(tx, job, result.info.duration, self.clock.now())
         except ServiceError:
             if stored.blob_id:
                 await self.objects.discard(stored)
@@ -275,10 +279,13 @@ class Pipeline:
             await announce(tx, job, now)
         return ended
 
-    async def _fail(self, job: Job, code: str, message: str) -> None:
+    async def _fail(self, job: Job, code: str, message: str, seconds: float = 0.0) -> None:
+        """End the job, which has read so much audio."""
         outcome = Outcome(state=JobState.FAILED, code=code, message=message)
         async with self.database.transaction() as tx:
             written = await self._end(tx, job, outcome)
+            if written:
+                await count_audio(tx, job, seconds, self.clock.now())
         if not written:
             await self._leave(job)
             return
@@ -358,10 +365,11 @@ class Pipeline:
 
 
 class _Progress:
-    """The latest percent that the media process told."""
+    """The latest percent that the media process told, and, when it is done, how much audio it has read."""
 
     def __init__(self) -> None:
         self.percent = 0
+        self.seconds = 0.0
 
     def __call__(self, percent: int) -> None:
         self.percent = percent

@@ -2,26 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, NoReturn
 
 from sordino import errors
 from sordino.domain.bucket import Bucket
+from sordino.domain.identity import NO_ALLOWANCE, Allowance
 from sordino.domain.job import Job, JobRequest, JobState, Operation, OperationRequest, TemplateRef
 from sordino.domain.ports import Clock, Database, Transaction
 from sordino.domain.queue import Queue, QueueState
 from sordino.domain.service import ServiceKind
 from sordino.domain.template import Template
 from sordino.jobs.access import check_role
+from sordino.jobs.allowances import check_allowance
 from sordino.jobs.counts import Counts
+from sordino.jobs.room import Room
 from sordino.storage.bindings import speech_not_open
-
-CROWD: Final = 600
-"""More jobs than are on their way into one queue at a time, which takes a hundred submits of six operations each: with
-so much room left, they need not take turns."""
-
-MOMENT: Final = 5
-"""Other processes do not fill a queue by so large a share, one in five, while a count is fresh."""
 
 # The order of the operations is the order of the jobs, in lists and in the queue.
 _APART: Final = timedelta(microseconds=1)
@@ -34,6 +31,7 @@ class Submit:
     Attributes:
         max_size: most jobs that may wait in a queue that says nothing itself.
         poke: called when there may be something to release.
+        allowance: what accounts may that have no limits of their own.
         counts: what this process has counted of late.
     """
 
@@ -42,6 +40,7 @@ class Submit:
     new_job_id: Callable[[], str]
     max_size: int
     poke: Callable[[], None]
+    allowance: Allowance = NO_ALLOWANCE
     counts: Counts = field(default_factory=Counts)
 
     async def __call__(self, bucket: Bucket, request: JobRequest) -> Sequence[Job]:
@@ -49,14 +48,16 @@ class Submit:
 
         Raises:
             ServiceError: MediaBucketUnBinded, QueueNotFound, QueueSaturated, TemplateNotFound, NoSuchBucket,
-                CIRoleNotExist, or InvalidArgument when Output.Region is not that of the output bucket, or two outputs
-                are the same.
+                CIRoleNotExist, SlowDown, or InvalidArgument when Output.Region is not that of the output bucket, or
+                two outputs are the same.
         """
         _check_outputs_differ(request)
         async with self.database.transaction() as tx:
             queue = await tx.queues.held(bucket.name, request.queue_id) or await _refuse(tx, bucket, request.queue_id)
-            await check_role(tx, bucket.appid, self.clock.now())
-            await self._check_room(tx, queue, len(request.operations))
+            now, more = self.clock.now(), len(request.operations)
+            account = await check_role(tx, bucket.appid, now)
+            await check_allowance(tx, account, self.allowance, more, self.counts, now)
+            await self._check_room(tx, queue, more, now)
             await _check_regions(tx, bucket, request)
             jobs = self._jobs(bucket, request, queue, await _templates(tx, bucket, request))
             for job in jobs:
@@ -64,24 +65,20 @@ class Submit:
         self.poke()
         return jobs
 
-    async def _check_room(self, tx: Transaction, queue: Queue, more: int) -> None:
-        """Exact, though submits that see much room neither wait for each other nor count each for itself."""
-        most, now = queue.max_size or self.max_size, self.clock.now()
-        fresh = self.counts.fresh(queue.queue_id, now)
-        if fresh is not None and fresh + more + max(CROWD, most // MOMENT) <= most:
-            self.counts.add(queue.queue_id, more)
-            return
-        waiting = await tx.jobs.waiting(queue.bucket, queue.queue_id, most)
-        self.counts.note(queue.queue_id, now, waiting)
-        if waiting + more + CROWD > most:
-            await tx.queues.fill(queue.queue_id)
-            waiting = await tx.jobs.waiting(queue.bucket, queue.queue_id, most)
-        if waiting + more > most:
+    async def _check_room(self, tx: Transaction, queue: Queue, more: int, now: datetime) -> None:
+        most = queue.max_size or self.max_size
+        room = Room(
+            name=queue.queue_id,
+            most=most,
+            count=partial(tx.jobs.waiting, queue.bucket, queue.queue_id, most),
+            fill=partial(tx.queues.fill, queue.queue_id),
+        )
+        waiting = await room.take(more, self.counts, now)
+        if waiting is not None:
             raise errors.QUEUE_SATURATED(
                 f"In the queue {queue.queue_id} {waiting} of at most {most} jobs wait, and the request has {more}; "
                 "try again when some have ended."
             )
-        self.counts.add(queue.queue_id, more)
 
     def _jobs(
         self, bucket: Bucket, request: JobRequest, queue: Queue, templates: Mapping[str, Template]
