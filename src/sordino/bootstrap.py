@@ -381,6 +381,7 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
                     poke=notify.poke,
                 ),
                 messages=messages,
+                bucket_policies=BucketPolicies(Changes(base.database, clock)),
                 sts=Sts(database=base.database, clock=clock, most=settings.max_temporary_keys),
                 watch=_watch(settings, audit),
             )

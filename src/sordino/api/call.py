@@ -12,6 +12,7 @@ from sordino.api.auth import unsigned
 from sordino.api.body import cos_body, document
 from sordino.api.cmq import MessageService
 from sordino.api.visit import Visit, Watch
+from sordino.cam.bucket_policies import BucketPolicies
 from sordino.cam.sts import Sts
 from sordino.domain.bucket import MAX_KEY_BYTES, Bucket, StoredObject
 from sordino.domain.identity import Caller, Signer
@@ -59,6 +60,7 @@ class Services:
     bindings: Bindings
     callbacks: JobCallbacks
     messages: MessageService | None
+    bucket_policies: BucketPolicies
     sts: Sts
     watch: Watch
 

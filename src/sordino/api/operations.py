@@ -15,6 +15,7 @@ from starlette.responses import Response
 from sordino import errors
 from sordino.api.acl import get_bucket_acl, get_object_acl, put_bucket_acl, put_object_acl
 from sordino.api.auth import unsigned
+from sordino.api.bucket_policy import delete_bucket_policy, get_bucket_policy, put_bucket_policy
 from sordino.api.buckets import (
     create_bucket,
     delete_bucket,
@@ -197,6 +198,11 @@ SUB_OPERATIONS: dict[Resource, dict[str, tuple[Operation, ...]]] = {
         "acl": (
             _cos("PutBucketAcl", "PUT", put_bucket_acl, About.BUCKET, action="PutBucketACL"),
             _cos("GetBucketAcl", "GET", get_bucket_acl, About.BUCKET, action="GetBucketACL"),
+        ),
+        "policy": (
+            _cos("PutBucketPolicy", "PUT", put_bucket_policy, About.BUCKET),
+            _cos("GetBucketPolicy", "GET", get_bucket_policy, About.BUCKET),
+            _cos("DeleteBucketPolicy", "DELETE", delete_bucket_policy, About.BUCKET),
         ),
         "cors": (
             _cos("PutBucketCors", "PUT", put_bucket_cors, About.BUCKET, action="PutBucketCORS"),
