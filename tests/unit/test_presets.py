@@ -2,6 +2,8 @@
 
 import pytest
 
+from sordino.api.operation import Operation
+from sordino.api.operations import CALLBACK_OPERATIONS, CI_OPERATIONS, COPIES, COS_OPERATIONS, SUB_OPERATIONS
 from sordino.domain.decision import Asked, Effect, decide, may_take
 from sordino.domain.identity import (
     CI_ROLE,
@@ -125,3 +127,25 @@ def test_presets_are_policies():
 def test_a_name_that_is_none():
     """There is no preset of another name, also not in another case."""
     assert named("qcloudcosfullaccess") is None
+
+
+def operations() -> dict[str, Operation]:
+    """Every call of CI and COS, by name."""
+    tables = [
+        *(found for _, found in CI_OPERATIONS),
+        *COS_OPERATIONS.values(),
+        *(found for by_query in SUB_OPERATIONS.values() for found in by_query.values()),
+        COPIES.values(),
+        CALLBACK_OPERATIONS,
+    ]
+    return {operation.name: operation for table in tables for operation in table}
+
+
+@pytest.mark.parametrize("operation", operations().values(), ids=lambda operation: operation.name)
+def test_who_may_only_look_changes_nothing(operation):
+    """The presets that read allow the calls that read, all of them, and no other."""
+    service = operation.action.partition(":")[0]
+    asked = Asked(action=operation.action, resource=account_resource(service, OWNER), context={})
+    for name in ("ReadOnlyAccess", {"ci": "QcloudCIReadOnlyAccess", "cos": "QcloudCOSReadOnlyAccess"}[service]):
+        user = Caller(account=ACCOUNT, kind=CallerKind.USER, name="1", policies=(PRESETS[name],))
+        assert decide(user, asked).allowed is (operation.method in {"GET", "HEAD", "OPTIONS"})
