@@ -135,7 +135,7 @@ class _Exchange:
         if messages is not None and cmq.is_call(address, request):
             services = self._services
             return await cmq.answer(
-                request, address, messages, database=services.database, clock=services.clock, request_id=self._id
+                request, address, messages, database=services.database, clock=services.clock, visit=self._visit
             )
         if sts.is_call(address, request):
             return await sts.answer(request, address, self._services, self._visit)

@@ -5,6 +5,7 @@ Every reply is JSON of status 200, refusals too.
 https://cloud.tencent.com/document/product/406 ("API")
 """
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sordino.api.body import chunks
+from sordino.api.limits import TOO_MANY_FAILURES, TOO_MANY_REQUESTS
+from sordino.api.visit import Visit
 from sordino.cam.signers import find_signer
 from sordino.domain import cmq_errors
 from sordino.domain.cmq_errors import CmqError
@@ -49,6 +52,10 @@ from sordino.wire.ids import new_published_id
 
 log = structlog.get_logger(__name__)
 
+OK: Final = 200
+BROKEN: Final = 500
+"""Which no client is told."""
+
 Members = Mapping[str, Any]
 _NOTHING: Final[Members] = MappingProxyType({})
 
@@ -72,13 +79,13 @@ class CmqCall:
 
     Attributes:
         caller: who signed.
-        source: the client's address.
+        visit: the call as limits and the audit log see it.
         at: when it came.
         gone: whether the client has left.
     """
 
     caller: Caller
-    source: str
+    visit: Visit
     at: datetime
     form: Form
     service: MessageService
@@ -112,48 +119,84 @@ def is_call(address: Address, request: Request) -> bool:
 
 
 async def answer(
-    request: Request, address: Address, service: MessageService, *, database: Database, clock: Clock, request_id: str
+    request: Request, address: Address, service: MessageService, *, database: Database, clock: Clock, visit: Visit
 ) -> Response:
     """The reply of a call."""
+    form = Form({})
     try:
-        call = await _sign_in(request, address, service, database, clock)
-        action = call.form.text("Action")
-        if action not in ACTIONS:
-            raise cmq_errors.BAD_PARAMETER(f"There is no Action {action}; the actions are {', '.join(ACTIONS)}.")
-        _allow(call, action)
-        return _json(render(await ACTIONS[action].handler(call), request_id))
-    except CmqError as refusal:
+        form = Form.parse(await _raw_form(request))
+        members = await _act(await _sign_in(form, request, address, service, database, clock.now(), visit))
+    except CmqError as error:
+        refusal = error
         if refusal.code != cmq_errors.NO_MESSAGE.code:
             log.info("refused", code=refusal.code, message=refusal.message)
-        return _json(render_refusal(refusal, request_id))
     except DatabaseUnavailableError as error:
         log.warning("a store does not answer", error=str(error))
+        refusal = cmq_errors.SERVER_FAILED()
     except Exception:
         log.exception("request broke")
-    return _json(render_refusal(cmq_errors.SERVER_FAILED(), request_id))
+        refusal = cmq_errors.SERVER_FAILED()
+    else:
+        visit.end(clock.now(), writes=_writes(form), status=OK)
+        return _json(render(members, visit.request_id))
+    status = BROKEN if refusal.code == cmq_errors.SERVER_FAILED.code else OK
+    visit.end(clock.now(), writes=_writes(form), status=status, code=str(refusal.code), reason=refusal.message)
+    return _json(render_refusal(refusal, visit.request_id))
+
+
+def _writes(form: Form) -> bool:
+    """Whether calls of that action change something; receiving only hides messages for a while."""
+    return not form.values.get("Action", "").startswith(("Get", "List", "Receive", "BatchReceive"))
+
+
+async def _act(call: CmqCall) -> Members:
+    action = call.form.text("Action")
+    if action not in ACTIONS:
+        raise cmq_errors.BAD_PARAMETER(f"There is no Action {action}; the actions are {', '.join(ACTIONS)}.")
+    _allow(call, action)
+    return await ACTIONS[action].handler(call)
 
 
 async def _sign_in(
-    request: Request, address: Address, service: MessageService, database: Database, clock: Clock
+    form: Form,
+    request: Request,
+    address: Address,
+    service: MessageService,
+    database: Database,
+    now: datetime,
+    visit: Visit,
 ) -> CmqCall:
-    form = Form.parse(await _raw_form(request))
     secret_id, token = form.text("SecretId"), form.values.get("Token") or None
+    if wait := visit.knock(secret_id):
+        raise _slow_down(wait, TOO_MANY_FAILURES)
     async with database.reading() as tx:
         found = await find_signer(tx, secret_id, token)
     if found is None:
+        visit.guessed()
         raise cmq_errors.NOT_SIGNED_IN(f"There is no SecretId {secret_id}, or it is disabled.")
-    signer, now = found[0], clock.now()
-    verify(form, request.method, address.signed_hosts, signer.secret_key, now)
+    signer = found[0]
+    try:
+        verify(form, request.method, address.signed_hosts, signer.secret_key, now)
+    except CmqError as refusal:
+        if refusal.code == cmq_errors.NOT_SIGNED_IN.code:
+            visit.guessed()
+        raise
     if fault := token_fault(signer, token, now):
         raise cmq_errors.BAD_TOKEN(f"The key {secret_id} {fault}.")
+    if wait := visit.enter(signer):
+        raise _slow_down(wait, TOO_MANY_REQUESTS)
     return CmqCall(
         caller=signer.caller,
-        source=request.client.host if request.client else "",
+        visit=visit,
         at=now,
         form=form,
         service=service,
         gone=request.is_disconnected,
     )
+
+
+def _slow_down(wait: float, message: str) -> CmqError:
+    return cmq_errors.TOO_MANY_REQUESTS(f"{message} Try again in {max(1, math.ceil(wait))} s.")
 
 
 def _allow(call: CmqCall, action: str) -> None:
@@ -169,8 +212,10 @@ def _allow(call: CmqCall, action: str) -> None:
         owner=Owner(appid=account.appid, uin=account.uin),
         path=None if kind.about is None else f"{kind.about}/uin/{account.uin}/{call.form.name(kind.about)}",
     )
-    context = of_everyone(call.caller, call.source, call.at, resource)
-    decision = decide(call.caller, Asked(action=f"{kind.service}:{action}", resource=resource, context=context))
+    context = of_everyone(call.caller, call.visit.source.address, call.at, resource)
+    asked = Asked(action=f"{kind.service}:{action}", resource=resource, context=context)
+    decision = decide(call.caller, asked)
+    (call.visit.allow if decision.allowed else call.visit.deny)(asked.action, resource, decision.because)
     if not decision.allowed:
         raise cmq_errors.NOT_ALLOWED(f"You may not do this: {decision.because}.")
 

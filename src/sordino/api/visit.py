@@ -15,13 +15,20 @@ from starlette.requests import Request
 from sordino.api.source import Proxies, Source
 from sordino.cam.audit import Audit
 from sordino.cam.limits import Rates, SignIns
+from sordino.domain import cmq_errors, sts_errors
 from sordino.domain.audit import AuditEntry
 from sordino.domain.identity import Caller, CallerKind, Signer
 from sordino.domain.resource import Resource
 from sordino.errors import ACCESS_DENIED, SLOW_DOWN
 
+TOO_MUCH: Final = frozenset({SLOW_DOWN.code, sts_errors.TOO_MANY_REQUESTS.code, str(cmq_errors.TOO_MANY_REQUESTS.code)})
+"""Codes of those who ask too often."""
+
 REFUSED: Final = (401, 403)
 """How calls end that were not let in."""
+
+BROKEN: Final = 500
+"""From here on it was the server's fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +120,13 @@ class Visit:
             self._note(self._unknown(at, code, reason), code)
 
     def _is_refused(self, status: int, code: str) -> bool:
-        stranger = self.signer is None and self.secret_id is not None
-        return stranger or status in REFUSED or code == SLOW_DOWN.code
+        stranger = self.signer is None and self.secret_id is not None and status < BROKEN
+        return stranger or status in REFUSED or code in TOO_MUCH
 
     def _note(self, entry: AuditEntry, code: str) -> None:
         audit = self.watch.audit
         # What costs its caller nothing would fill the log.
-        cheap = not entry.allowed and (self.signer is None or code == SLOW_DOWN.code)
+        cheap = not entry.allowed and (self.signer is None or code in TOO_MUCH)
         (audit.note_by_example if cheap else audit.note)(entry)
 
     def _entry(self, at: datetime, step: _Step, code: str) -> AuditEntry:

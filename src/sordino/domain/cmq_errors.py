@@ -52,4 +52,5 @@ SUBSCRIPTION_EXISTS = CmqErrorKind(4490, "The topic has a subscription of that n
 TOO_MANY_SUBSCRIPTIONS = CmqErrorKind(4500, "The topic has as many subscriptions as it may have; delete one first.")
 SERVER_FAILED = CmqErrorKind(6000, "The server failed or cannot answer now; try again.")
 NOT_ALL_DELETED = CmqErrorKind(6010, "Some messages were not deleted; errorList tells which and why.")
+TOO_MANY_REQUESTS = CmqErrorKind(10250, "Too many requests; wait a moment.")
 NO_MESSAGE = CmqErrorKind(7000, "The queue has no message to receive now.")
