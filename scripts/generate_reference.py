@@ -1,6 +1,7 @@
 """Write the pages of docs/reference/ from the code they describe; ``--check`` only tells whether they are current."""
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ import left_out
 from protocol_coverage import Part, load, sdk_calls
 from sordino import errors
 from sordino.api import operations
-from sordino.api.operation import Operation
+from sordino.api.operation import About, Operation
 from sordino.api.operations import (
     CALLBACK_OPERATIONS,
     CALLBACK_PATH,
@@ -28,7 +29,9 @@ from sordino.api.operations import (
 from sordino.cli import app
 from sordino.domain import cmq_errors
 from sordino.domain.cmq_errors import CmqErrorKind
+from sordino.domain.conditions import KEYS, NULL_EQUAL, OPERATORS
 from sordino.domain.job import KEEP, LOUDNESS_RANGE, STRENGTHS, AudioFormat, Channels
+from sordino.domain.presets import PRESETS
 from sordino.errors import ErrorKind
 from sordino.settings import Settings
 
@@ -53,6 +56,26 @@ TARGETS: Final[Mapping[Resource, str]] = {
     Resource.SERVICE: "`/` of the service host",
     Resource.BUCKET: "`/{}` of a bucket host",
     Resource.OBJECT: "`/<key>{}` of a bucket host",
+}
+
+# What the operators of each kind compare.
+COMPARED: Final[Mapping[str, str]] = {
+    "string": "Texts; `like` knows `*` for any characters, `ignore_case` takes no account of case.",
+    "ip": "An address with addresses and networks (`10.0.0.0/8`), IPv4 and IPv6; `::ffff:10.0.0.1` is `10.0.0.1`.",
+    "numeric": "Numbers of at most 30 digits, and 30 behind a point; they may stand without quotes.",
+    "date": "Times of ISO 8601, such as `2026-11-24T08:00:00Z` or `2026-11-24`; UTC, if they do not say otherwise.",
+    "bool": "`true` and `false`, with quotes or without.",
+    "binary": "Bytes, in base64.",
+    "null": "`true` wants the key to be absent, `false` to be there.",
+}
+ABOUT: Final[Mapping[About, str]] = {
+    About.ACCOUNT: "`*`",
+    About.NEW_BUCKET: "`qcs::cos:<region>:uid/<APPID>:<bucket>/`",
+    About.BUCKET: "`qcs::cos:<region>:uid/<APPID>:<bucket>/`",
+    About.LIST: "`qcs::cos:<region>:uid/<APPID>:<bucket>/<prefix>`",
+    About.OBJECT: "`qcs::cos:<region>:uid/<APPID>:<bucket>/<key>`",
+    About.KEYS: "the same of each key",
+    About.CI: "`qcs::ci:<region>:uid/<APPID>:bucket/<bucket>/*`",
 }
 
 # Elements of Request.Operation.NoiseReduction that the protocol does not have: values, default, meaning.
@@ -89,6 +112,11 @@ EXTENSIONS: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
 }
 
+ACTIONS_TEXT: Final = (
+    "Calls with the header `x-cos-acl` need the action in brackets, too. `POST /jobs` also needs `cam:PassRole` on "
+    "`qcs::cam::uin/<uin>:roleName/CI_QCSRole`, and copies need `cos:GetObject` of their source. The actions of "
+    "message queues are `cmqqueue:<Action>` and `cmqtopic:<Action>`, as the client names them."
+)
 EXTENSIONS_TEXT: Final = (
     "These elements of `Operation.NoiseReduction` are our choice: the protocol does not have them. Each may be left "
     "out, and what is sent is echoed. [Choose the sound](../how-to/choose-the-sound.md) shows them at work."
@@ -250,6 +278,55 @@ def coverage_page() -> str:
     )
 
 
+def policies_page() -> str:
+    """What policies are written with: actions of calls, operators, condition keys, presets."""
+    kinds: dict[str, list[str]] = {}
+    for name in (*OPERATORS, NULL_EQUAL):
+        kinds.setdefault(name.partition("_")[0], []).append(name)
+    return _page(
+        "Tables of policies",
+        "What [policies](policies.md) are written with.",
+        "\n\n".join(
+            (
+                "## Actions of calls",
+                ACTIONS_TEXT,
+                _table(("Call", "Action", "Resource"), _action_rows()),
+                "## Operators of conditions",
+                _table(
+                    ("Operators", "They compare"), [(_list(names), COMPARED[kind]) for kind, names in kinds.items()]
+                ),
+                "## Condition keys",
+                _table(("Key", "Value"), [(f"`{key}`", meaning) for key, meaning in KEYS.items()]),
+                "## Preset policies",
+                _table(("Policy", "It allows", "With"), [row for name in PRESETS for row in _preset_rows(name)]),
+            )
+        ),
+    )
+
+
+def _action_rows() -> Iterable[Sequence[str]]:
+    found = [
+        *(operation for _, of_path in CI_OPERATIONS for operation in of_path),
+        *CALLBACK_OPERATIONS,
+        *(operation for of_resource in COS_OPERATIONS.values() for operation in of_resource),
+        *(
+            operation
+            for by_query in SUB_OPERATIONS.values()
+            for of_query in by_query.values()
+            for operation in of_query
+        ),
+        *COPIES.values(),
+    ]
+    for operation in {(operation.name, operation.action): operation for operation in found}.values():
+        more = "" if operation.acl_action is None else f" (`{operation.acl_action}`)"
+        yield f"`{operation.name}`", f"`{operation.action}`{more}", ABOUT[operation.about]
+
+
+def _preset_rows(name: str) -> Iterable[Sequence[str]]:
+    for number, statement in enumerate(json.loads(PRESETS[name].document)["statement"]):
+        yield "" if number else f"`{name}`", _list(statement["action"]), f"`{statement['resource']}`"
+
+
 def left_out_page() -> str:
     """What of COS is left out, and the refusal that each gets."""
     return _page(
@@ -334,6 +411,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "cli.md": cli_page,
     "api-coverage.md": coverage_page,
     "left-out.md": left_out_page,
+    "policy-tables.md": policies_page,
 }
 
 

@@ -1,13 +1,18 @@
 """Conditions of policies: every operator with what stands before and behind it, and values that cannot be read."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sordino.api.context import HEADERS, PARAMETERS
 from sordino.domain.conditions import KEYS, NULL_EQUAL, OPERATORS, ConditionError, parse_condition
+from sordino.domain.identity import Account, Caller, CallerKind
+from sordino.domain.known import of_everyone
+from sordino.domain.resource import Owner, Resource
 
 KEY = "qcs:uin"
 SOON, LATER = "2026-11-24T08:00:00Z", "2026-11-24T09:00:00Z"
@@ -209,6 +214,25 @@ def test_refusals(operator, key, values, message):
     """What is no condition is refused with what is wrong."""
     with pytest.raises(ConditionError, match=message):
         parse_condition(operator, key, values)
+
+
+def test_requests_have_these_keys():
+    """Every key that a policy may name is one that some request gives a value to, and the other way round."""
+    account = Account(appid="1250000000", uin="100000000001")
+    caller = Caller(account=account, kind=CallerKind.ROOT, name=account.uin)
+    owner = Owner(appid=account.appid, uin=account.uin)
+    given_by_all = {
+        key
+        for service in ("ci", "cos", "cmqqueue", "cmqtopic")
+        for key in of_everyone(
+            caller,
+            "192.0.2.1",
+            datetime(2026, 11, 24, tzinfo=UTC),
+            Resource(service=service, region="ap-guangzhou", owner=owner, path="a"),
+        )
+    }
+    given_by_some = {f"cos:{name}" for table in (HEADERS, PARAMETERS) for names in table.values() for name in names}
+    assert {*given_by_all, *given_by_some, "cos:secure-transport"} == set(KEYS)
 
 
 def test_keys_are_in_lower_case():

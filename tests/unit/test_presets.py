@@ -130,7 +130,7 @@ def test_a_name_that_is_none():
 
 
 def operations() -> dict[str, Operation]:
-    """Every call of CI and COS, by name."""
+    """Every call of CI and COS, by action."""
     tables = [
         *(found for _, found in CI_OPERATIONS),
         *COS_OPERATIONS.values(),
@@ -138,10 +138,10 @@ def operations() -> dict[str, Operation]:
         COPIES.values(),
         CALLBACK_OPERATIONS,
     ]
-    return {operation.name: operation for table in tables for operation in table}
+    return {operation.action: operation for table in tables for operation in table}
 
 
-@pytest.mark.parametrize("operation", operations().values(), ids=lambda operation: operation.name)
+@pytest.mark.parametrize("operation", operations().values(), ids=lambda operation: operation.action)
 def test_who_may_only_look_changes_nothing(operation):
     """The presets that read allow the calls that read, all of them, and no other."""
     service = operation.action.partition(":")[0]
