@@ -3,11 +3,12 @@
 CI and COS refuse with different codes (the error tables of both), so each reason maps to a pair.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import unquote
 
 from starlette.requests import Request
 
@@ -53,7 +54,11 @@ ENDED_KEY: Mapping[Service, ErrorKind] = MappingProxyType(
     {Service.CI: errors.SIGNATURE_EXPIRED, Service.COS: errors.EXPIRED_TOKEN}
 )
 
-_CALLS: Final = (SUBRESOURCES | {CALLBACKS}) - NO_CALL
+_CALLS: Final[Mapping[str, str]] = MappingProxyType(
+    {name.lower(): name for name in (SUBRESOURCES | {CALLBACKS}) - NO_CALL}
+)
+"""Names of parameters that make another call, by how signatures list them."""
+
 _OF_CALLS: Final = (COPY_SOURCE, "x-cos-acl", "x-cos-grant-")
 """What names of headers begin with that make another call, or open what a call writes."""
 
@@ -108,6 +113,7 @@ async def sign_in(
         kind = REFUSALS[address.service][refusal.reason]
         exact = kind is errors.REQUEST_HAS_EXPIRED
         raise kind(None if exact else refusal.message) from None
+    _refuse_plain(authorization, address.service, query)
     if fault := token_fault(signer, authorization.token, now):
         kinds = ENDED_KEY if fault is TokenFault.EXPIRED else UNKNOWN_KEY
         raise kinds[address.service](f"The key {signer.secret_id} {fault}.")
@@ -116,6 +122,24 @@ async def sign_in(
     if authorization.in_query:
         _refuse_more(authorization, request, query)
     return SignedIn(signer, bucket)
+
+
+def _refuse_plain(authorization: Authorization, service: Service, query: Query) -> None:
+    """Refuse to make the plain call of an address with the signature of one that a parameter makes of it.
+
+    A listed parameter that is missing counts as empty, and these are empty: whoever left ``policy`` out of a signed
+    ``DELETE /?policy`` would delete the bucket.
+
+    Raises:
+        ServiceError: as if the signature did not match.
+    """
+    for name in _CALLS.keys() & _listed(authorization.param_list):
+        if _CALLS[name] not in query:
+            raise REFUSALS[service][Reason.MISMATCH](f"The request is signed for ?{_CALLS[name]}, which it leaves out.")
+
+
+def _listed(names: Iterable[str]) -> set[str]:
+    return {unquote(name).lower() for name in names}
 
 
 def _refuse_more(authorization: Authorization, request: Request, query: Query) -> None:
@@ -128,15 +152,13 @@ def _refuse_more(authorization: Authorization, request: Request, query: Query) -
     Raises:
         ServiceError: AccessDenied.
     """
-    headers, params = ({name.lower() for name in it} for it in (authorization.header_list, authorization.param_list))
+    headers, params = _listed(authorization.header_list), _listed(authorization.param_list)
     for name in request.headers:
         if name.startswith(_OF_CALLS) and name not in headers and request.headers[name]:
-            raise errors.ACCESS_DENIED(f"The URL is not signed for the header {name}: sign it, too, or leave it out.")
+            raise errors.ACCESS_DENIED(f"The URL is not signed for the header {name}: sign it, or leave it out.")
     for name, _ in query:
-        if name in _CALLS and name.lower() not in params:
-            raise errors.ACCESS_DENIED(
-                f"The URL is not signed for the parameter {name}: sign it, too, or leave it out."
-            )
+        if _CALLS.get(name.lower()) == name and name.lower() not in params:
+            raise errors.ACCESS_DENIED(f"The URL is not signed for the parameter {name}: sign it, or leave it out.")
 
 
 def unsigned(service: Service) -> ServiceError:
