@@ -75,8 +75,9 @@ async def answer(request: Request, address: Address, services: Services, visit: 
         called = StsRequest.read(await _whole(request, address))
         signer = await _sign_in(called, services.database, now, visit)
         members = await _action(called.action)(StsCall(_asker(signer, now, visit), called.parameters, services.sts))
-    except ServiceError as refusal:
-        log.info("refused", code=refusal.code, message=refusal.message)
+    except ServiceError as error:
+        log.info("refused", code=error.code, message=error.message)
+        refusal = error
     except DatabaseUnavailableError as error:
         log.warning("a store does not answer", error=str(error))
         refusal = sts_errors.FAILED()
