@@ -41,6 +41,7 @@ from sordino.cam.roles import Roles
 from sordino.cam.sessions import EndedSessions, Sessions
 from sordino.cam.simulate import Simulate
 from sordino.cam.sts import Sts
+from sordino.cam.tokens import AdminTokens
 from sordino.cam.users import Groups, Users
 from sordino.domain.addresses import parse_networks
 from sordino.domain.callback_url import Allowed
@@ -267,6 +268,7 @@ def _administration(database: PostgresDatabase) -> Administration:
         bucket_policies=BucketPolicies(changes),
         roles=Roles(changes),
         simulate=Simulate(changes),
+        tokens=AdminTokens(changes),
         sessions=Sessions(changes),
         audit=AuditReader(database=database),
     )
@@ -280,7 +282,7 @@ async def open_buckets(settings: Settings) -> AsyncIterator[OperateBuckets]:
         NoDatabaseError: its database does not answer, or is another version's.
     """
     async with _open_running(settings) as database:
-        yield OperateBuckets(database=database)
+        yield OperateBuckets(Changes(database, SystemClock()))
 
 
 @asynccontextmanager
@@ -291,7 +293,7 @@ async def open_jobs(settings: Settings) -> AsyncIterator[OperateJobs]:
         NoDatabaseError: its database does not answer, or is another version's.
     """
     async with _open_running(settings) as database:
-        yield OperateJobs(database=database, clock=SystemClock())
+        yield OperateJobs(Changes(database, SystemClock()))
 
 
 @asynccontextmanager

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rows import BUCKET, NOW, add_bucket, execute, put_object, stored
+from rows import BUCKET, NOW, OPERATOR, add_bucket, changes, execute, put_object, stored
 from sordino import chore
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.postgres.database import PostgresDatabase
+from sordino.domain.audit import AuditSearch
 from sordino.domain.quota import Quota, Usage
 from sordino.errors import ServiceError
 from sordino.storage import lifecycle as lifecycle_module
@@ -94,7 +95,7 @@ async def test_old_results_go(database: PostgresDatabase) -> None:
 async def test_a_bucket_has_its_own_days(database: PostgresDatabase, own: int | None, default: int, left: bool) -> None:
     """The bucket's days count before the server's, and 0 is for ever."""
     await put_result(database, "made")
-    await OperateBuckets(database=database).keep_results(BUCKET, own)
+    await OperateBuckets(changes(database)).keep_results(OPERATOR, BUCKET, own)
     await lifecycle(database, 10, default)()
     assert await keys(database) == (["made"] if left else [])
 
@@ -106,7 +107,7 @@ async def test_many_results_side_by_side(database: PostgresDatabase) -> None:
     deleted = await asyncio.gather(*(lifecycle(database, 2, 1)() for _ in range(3)))
     assert sum(deleted) == count
     assert await keys(database) == []
-    assert (await OperateBuckets(database=database).show(BUCKET)).usage == Usage()
+    assert (await OperateBuckets(changes(database)).show(BUCKET)).usage == Usage()
 
 
 async def test_results_that_are_held_are_passed_over(database: PostgresDatabase) -> None:
@@ -160,7 +161,7 @@ async def test_the_operator_sees_every_bucket(database: PostgresDatabase) -> Non
     async with database.transaction() as tx:
         await add_bucket(tx, OTHER, "p2")
     await put_result(database, "a")
-    buckets = OperateBuckets(database=database)
+    buckets = OperateBuckets(changes(database))
     assert [(held.bucket.name, held.usage) for held in await buckets.every()] == [
         (OTHER, Usage()),
         (BUCKET, Usage(bytes=5, objects=1)),
@@ -172,10 +173,10 @@ async def test_the_operator_sees_every_bucket(database: PostgresDatabase) -> Non
 
 async def test_quotas_are_set_one_by_one(database: PostgresDatabase) -> None:
     """What is not named stays as it is; None takes a limit away."""
-    buckets = OperateBuckets(database=database)
-    await buckets.limit(BUCKET, {"bytes": 2**62})
-    assert (await buckets.limit(BUCKET, {"objects": 0})).bucket.quota == Quota(bytes=2**62, objects=0)
-    assert (await buckets.limit(BUCKET, {"bytes": None})).bucket.quota == Quota(objects=0)
+    buckets = OperateBuckets(changes(database))
+    await buckets.limit(OPERATOR, BUCKET, {"bytes": 2**62})
+    assert (await buckets.limit(OPERATOR, BUCKET, {"objects": 0})).bucket.quota == Quota(bytes=2**62, objects=0)
+    assert (await buckets.limit(OPERATOR, BUCKET, {"bytes": None})).bucket.quota == Quota(objects=0)
 
 
 async def test_mounted_buckets_are_not_counted(database: PostgresDatabase) -> None:
@@ -183,9 +184,9 @@ async def test_mounted_buckets_are_not_counted(database: PostgresDatabase) -> No
     await execute(
         database, "INSERT INTO mounts (bucket, url, options, sealed) VALUES (%s, 's3://b', '{}', 'x')", BUCKET
     )
-    buckets = OperateBuckets(database=database)
+    buckets = OperateBuckets(changes(database))
     assert (await buckets.show(BUCKET)).usage is None
-    for refused in (buckets.limit(BUCKET, {"bytes": 1}), buckets.keep_results(BUCKET, 1)):
+    for refused in (buckets.limit(OPERATOR, BUCKET, {"bytes": 1}), buckets.keep_results(OPERATOR, BUCKET, 1)):
         with pytest.raises(ServiceError, match=r"is mounted: .* in its own store"):
             await refused
 
@@ -195,11 +196,28 @@ async def test_mounted_buckets_are_not_counted(database: PostgresDatabase) -> No
     [
         lambda buckets: buckets.show("none-1250000000"),
         lambda buckets: buckets.count("none-1250000000"),
-        lambda buckets: buckets.limit("none-1250000000", {"bytes": 1}),
-        lambda buckets: buckets.keep_results("none-1250000000", 1),
+        lambda buckets: buckets.limit(OPERATOR, "none-1250000000", {"bytes": 1}),
+        lambda buckets: buckets.keep_results(OPERATOR, "none-1250000000", 1),
     ],
 )
 async def test_buckets_that_are_none(database: PostgresDatabase, use: Callable[[OperateBuckets], object]) -> None:
     """A bucket that is none is told as such."""
     with pytest.raises(ServiceError, match="There is no bucket none-1250000000"):
-        await use(OperateBuckets(database=database))
+        await use(OperateBuckets(changes(database)))
+
+
+async def test_what_an_operator_does_to_a_bucket_is_told(database: PostgresDatabase) -> None:
+    """The audit log of the bucket's account tells who did what with it, also of what was refused."""
+    buckets = OperateBuckets(changes(database))
+    await buckets.limit(OPERATOR, BUCKET, {"bytes": 7, "objects": None})
+    await buckets.keep_results(OPERATOR, BUCKET, 3)
+    with pytest.raises(ServiceError):
+        await buckets.keep_results(OPERATOR, "none-1250000000", 3)
+    async with database.reading() as tx:
+        found = [one.entry for one in await tx.audit.search(AuditSearch(account="1250000000"))]
+    assert [(it.caller, it.action, it.resource, it.code) for it in reversed(found)] == [
+        ("operator/tester", "sordino:PutBucketQuota", f"bucket/{BUCKET}", ""),
+        ("operator/tester", "sordino:PutBucketLifecycle", f"bucket/{BUCKET}", ""),
+        ("operator/tester", "sordino:PutBucketLifecycle", "bucket/none-1250000000", "NoSuchBucket"),
+    ]
+    assert found[-1].reason == "bytes=7, objects=None"

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import pytest
 from cryptography.fernet import Fernet
 
-from rows import BUCKET, PLAIN_MEDIA_INFO, ROOT, execute, role_may, statement
+from rows import BUCKET, OPERATOR, PLAIN_MEDIA_INFO, ROOT, changes, execute, role_may, statement
 from seaweed import S3Server
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
@@ -80,7 +80,7 @@ class World:
             "access_key_id": self.server.access_key_id,
             "secret": self.server.secret,
         } | changes
-        return await self.cases.mount(name, wanted.pop("url"), **wanted)
+        return await self.cases.mount(OPERATOR, name, wanted.pop("url"), **wanted)
 
     async def bucket(self, name: str = BUCKET) -> Bucket:
         """The bucket as it is now."""
@@ -186,20 +186,20 @@ async def test_a_bucket_of_ones_own_is_not_mounted(world: World) -> None:
     await world.cases.buckets.create(BUCKET, REGION, ROOT.account)
     await _refused(world.mount(), "BucketAlreadyOwnedByYou", "another name")
     assert not (await world.bucket()).mounted
-    await _refused(world.cases.unmount(BUCKET), "InvalidArgument", "not mounted")
+    await _refused(world.cases.unmount(OPERATOR, BUCKET), "InvalidArgument", "not mounted")
 
 
 async def test_unmounting(world: World) -> None:
     """It leaves the objects where they are, and goes when no job is at them."""
     await world.mount()
     job = await world.submit()
-    await _refused(world.cases.unmount(BUCKET), "BucketNotEmpty", "jobs")
+    await _refused(world.cases.unmount(OPERATOR, BUCKET), "BucketNotEmpty", "jobs")
     await world.pipeline.run(job.job_id, job.release)
     bucket = await world.bucket()
-    await world.cases.unmount(BUCKET)
+    await world.cases.unmount(OPERATOR, BUCKET)
     assert await world.cases.list() == []
     await _refused(world.objects.head(bucket, "in.wav"), "NoSuchBucket", "")
-    await _refused(world.cases.unmount(BUCKET), "NoSuchBucket", BUCKET)
+    await _refused(world.cases.unmount(OPERATOR, BUCKET), "NoSuchBucket", BUCKET)
     await world.mount()
     assert await world.content("in.wav") == b"noisy"
 
@@ -217,6 +217,7 @@ async def test_another_machine(world: World, tmp_path_factory: pytest.TempPathFa
     other = replace(world.cases, vault=bare)
     with pytest.raises(VaultError, match=r"secrets\.key"):
         await other.mount(
+            OPERATOR,
             "more-1250000000",
             f"s3://{world.there}",
             endpoint=world.server.endpoint,
@@ -273,8 +274,8 @@ async def test_a_job_that_was_stopped_writes_nothing(world: World) -> None:
     """An attempt that has lost its job before it writes the output leaves the other store as it was."""
     await world.mount()
     job = await world.submit()
-    operate = OperateJobs(database=world.database, clock=CLOCK)
-    world.media.act = lambda: operate.stop(job.job_id)
+    operate = OperateJobs(changes(world.database))
+    world.media.act = lambda: operate.stop(OPERATOR, job.job_id)
     await world.pipeline.run(job.job_id, job.release)
     assert (await world.job(job)).state is JobState.CANCEL
     await _refused(world.objects.head(await world.bucket(), "out.wav"), "NoSuchKey", "")

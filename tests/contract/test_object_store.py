@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rows import BUCKET, ROOT
+from rows import BUCKET, OPERATOR, ROOT
 from seaweed import S3Server
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
@@ -115,6 +115,7 @@ async def _mount(
         database=database, clock=buckets.clock, vault=vault, buckets=buckets, region=REGION, try_mount=try_mount
     )
     await cases.mount(
+        OPERATOR,
         BUCKET,
         f"s3://{server.new_bucket()}/part",
         endpoint=server.endpoint,

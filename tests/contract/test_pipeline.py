@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import pytest
 
-from rows import execute, policy_of, role_may, statement
+from rows import OPERATOR, changes, execute, policy_of, role_may, statement
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
@@ -429,10 +429,10 @@ async def test_a_stopped_job_ends_at_once(world: World, monkeypatch: pytest.Monk
         monkeypatch.setattr("sordino.jobs.pipeline._chunks", waiting_chunks)
     job = await world.submit(callback=CALLBACK)
     attempt = asyncio.create_task(world.run(job))
-    operator = OperateJobs(database=world.database, clock=SystemClock())
+    operator = OperateJobs(changes(world.database))
     async with asyncio.timeout(20):
         await entered.wait()
-        shown = await operator.stop(job.job_id)
+        shown = await operator.stop(OPERATOR, job.job_id)
         await attempt
     assert stopped.is_set()
     assert (shown.state, shown.attempt) == (JobState.CANCEL, 1)
@@ -446,7 +446,7 @@ async def test_a_stopped_job_ends_at_once(world: World, monkeypatch: pytest.Monk
 
 async def test_a_job_stopped_at_the_very_end(world: World) -> None:
     """A job that is stopped when its output is stored already stays cancelled, and the output's bytes are removed."""
-    operator = OperateJobs(database=world.database, clock=SystemClock())
+    operator = OperateJobs(changes(world.database))
     removed: list[str] = []
     original = world.blobs.remove
 
@@ -456,7 +456,7 @@ async def test_a_job_stopped_at_the_very_end(world: World) -> None:
 
     async def stop(target: BinaryIO) -> None:
         target.write(b"clean")
-        await operator.stop(job.job_id)
+        await operator.stop(OPERATOR, job.job_id)
 
     world.blobs.remove = remove  # type: ignore[method-assign]
     world.media.act = lambda source, target: stop(target)
@@ -472,17 +472,17 @@ async def test_a_job_stopped_at_the_very_end(world: World) -> None:
 
 async def test_what_an_operator_may_stop(world: World) -> None:
     """A waiting job is stopped and never runs; twice is quiet; what ended otherwise, or is not there, is refused."""
-    operator = OperateJobs(database=world.database, clock=SystemClock())
+    operator = OperateJobs(changes(world.database))
     waiting, done = await world.submit(), await world.submit()
     await world.run(done)
-    stopped = await operator.stop(waiting.job_id)
-    assert await operator.stop(waiting.job_id) == stopped == await operator.show(waiting.job_id)
+    stopped = await operator.stop(OPERATOR, waiting.job_id)
+    assert await operator.stop(OPERATOR, waiting.job_id) == stopped == await operator.show(waiting.job_id)
     await world.run(waiting)
     assert (await world.job(waiting)).state is JobState.CANCEL
-    for job_id, hint in ((done.job_id, "Success"), ("j0", "no job j0")):
+    for job_id, code, hint in ((done.job_id, "InvalidArgument", "Success"), ("j0", "NoSuchEntity", "no job j0")):
         with pytest.raises(ServiceError) as refusal:
-            await operator.stop(job_id)
-        assert refusal.value.code == "InvalidArgument"
+            await operator.stop(OPERATOR, job_id)
+        assert refusal.value.code == code
         assert hint in refusal.value.message
     assert (await world.job(done)).state is JobState.SUCCESS
 

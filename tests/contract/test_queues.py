@@ -228,7 +228,7 @@ class TestUpdate:
 
     async def test_replaces_the_settings(self, database: PostgresDatabase, queues: Queues, pokes: list[None]) -> None:
         """Name, state and callback are new, limits stay, and whoever releases is told."""
-        await queues.limit(BUCKET, QUEUE_ID, {"max_size": 7, "max_concurrent": 2})
+        await queues.limit(OPERATOR, BUCKET, QUEUE_ID, {"max_size": 7, "max_concurrent": 2})
         changed = await queues.update(BUCKET, QUEUE_ID, RICH)
         assert (changed.settings, changed.max_size, changed.max_concurrent) == (RICH, 7, 2)
         assert changed.is_default
@@ -284,20 +284,20 @@ class TestLimit:
 
     async def test_of_the_default_one(self, queues: Queues, pokes: list[None]) -> None:
         """Without an id it is the default queue; what is not given stays, and None takes a limit away again."""
-        limited = await queues.limit(BUCKET, None, {"max_size": 1, "max_concurrent": MAX_LIMIT})
+        limited = await queues.limit(OPERATOR, BUCKET, None, {"max_size": 1, "max_concurrent": MAX_LIMIT})
         assert (limited.queue_id, limited.max_size, limited.max_concurrent) == (QUEUE_ID, 1, MAX_LIMIT)
         assert await queues.find(BUCKET, [QUEUE_ID]) == ([limited], [])
-        roomy = await queues.limit(BUCKET, QUEUE_ID, {"max_size": None})
+        roomy = await queues.limit(OPERATOR, BUCKET, QUEUE_ID, {"max_size": None})
         assert (roomy.max_size, roomy.max_concurrent) == (None, MAX_LIMIT)
-        free = await queues.limit(BUCKET, QUEUE_ID, {"max_concurrent": None})
+        free = await queues.limit(OPERATOR, BUCKET, QUEUE_ID, {"max_concurrent": None})
         assert (free.max_size, free.max_concurrent) == (None, None)
         assert len(pokes) == 3
 
     async def test_and_its_weight(self, queues: Queues) -> None:
         """It is 1 until another is set, and stays when limits or settings are set."""
-        heavy = await queues.limit(BUCKET, None, {"weight": MAX_WEIGHT})
+        heavy = await queues.limit(OPERATOR, BUCKET, None, {"weight": MAX_WEIGHT})
         assert (heavy.weight, heavy.max_size) == (MAX_WEIGHT, None)
-        assert (await queues.limit(BUCKET, None, {"max_size": 5})).weight == MAX_WEIGHT
+        assert (await queues.limit(OPERATOR, BUCKET, None, {"max_size": 5})).weight == MAX_WEIGHT
         assert (await queues.update(BUCKET, QUEUE_ID, RICH)).weight == MAX_WEIGHT
         assert (await queues.create(BUCKET, RICH)).weight == 1
 
@@ -305,7 +305,7 @@ class TestLimit:
     async def test_refuses_what_is_no_weight(self, database: PostgresDatabase, queues: Queues, weight: int) -> None:
         """Neither a queue nor an account has it, and a weight needs an account."""
         accounts = Accounts(changes(database))
-        assert await refusal(queues.limit(BUCKET, None, {"weight": weight})) == (400, "InvalidArgument")
+        assert await refusal(queues.limit(OPERATOR, BUCKET, None, {"weight": weight})) == (400, "InvalidArgument")
         assert await refusal(accounts.weigh(OPERATOR, ROOT.account.appid, weight)) == (400, "InvalidArgument")
         assert await refusal(accounts.weigh(OPERATOR, "7", 1)) == (404, "NoSuchEntity")
         assert [account.weight for account in await accounts.every()] == [1]
@@ -314,12 +314,12 @@ class TestLimit:
     async def test_refuses_what_is_no_limit(self, queues: Queues, most: int) -> None:
         """Neither nothing nor more than can be counted."""
         for limit in ("max_size", "max_concurrent"):
-            assert await refusal(queues.limit(BUCKET, None, {limit: most})) == (400, "InvalidArgument")
+            assert await refusal(queues.limit(OPERATOR, BUCKET, None, {limit: most})) == (400, "InvalidArgument")
 
     async def test_an_unknown_one_is_refused(self, queues: Queues) -> None:
         """Neither by its id nor as the default of a bucket that has none."""
         for place in ((BUCKET, "none"), ("none-1250000000", None)):
-            assert await refusal(queues.limit(*place, {"max_size": 1})) == (404, "QueueNotFound")
+            assert await refusal(queues.limit(OPERATOR, *place, {"max_size": 1})) == (404, "QueueNotFound")
 
 
 class TestRemove:

@@ -195,9 +195,9 @@ async def test_limits_of_queues(database: PostgresDatabase) -> None:
     await add_jobs(database, *"tuv", queue_id="q2")
     assert await releaser(database, max_concurrent=4)() == 5
     assert sorted(await tasks(database)) == ["a", "b", "c", "d", "t"]
-    await queues(database).limit(BUCKET, "q2", {"max_concurrent": 2})
+    await queues(database).limit(OPERATOR, BUCKET, "q2", {"max_concurrent": 2})
     assert await releaser(database, max_concurrent=4)() == 1
-    await queues(database).limit(BUCKET, "q2", {"max_concurrent": None})
+    await queues(database).limit(OPERATOR, BUCKET, "q2", {"max_concurrent": None})
     assert await releaser(database, max_concurrent=4)() == 1
     assert sorted(await tasks(database)) == ["a", "b", "c", "d", "t", "u", "v"]
 
@@ -281,7 +281,7 @@ async def test_queues_of_different_weights(database: PostgresDatabase) -> None:
     await add_slots(database, 5)
     async with database.transaction() as tx:
         await tx.queues.add(queue("q2", is_default=False))
-    await queues(database).limit(BUCKET, "q2", {"weight": 3})
+    await queues(database).limit(OPERATOR, BUCKET, "q2", {"weight": 3})
     await add_jobs(database, *(f"a{number}" for number in range(20)))
     await add_jobs(database, *(f"b{number}" for number in range(20)), queue_id="q2")
     assert await releaser(database)() == depth(5) == 8
@@ -301,7 +301,7 @@ async def test_the_queues_that_are_looked_at_are_enough(database: PostgresDataba
         name, queue_id = f"b{number}-{appid}", f"q{number}"
         async with database.transaction() as tx:
             await add_bucket(tx, name, queue_id)
-        await queues(database).limit(name, queue_id, {"weight": chance.randint(1, heaviest)})
+        await queues(database).limit(OPERATOR, name, queue_id, {"weight": chance.randint(1, heaviest)})
         await Accounts(changes(database)).weigh(OPERATOR, str(appid), chance.randint(1, heaviest))
         job_ids = [f"{queue_id}j{count}" for count in range(chance.randrange(9))]
         for job_id in job_ids:

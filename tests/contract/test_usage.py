@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rows import BUCKET, NOW, add_bucket, execute, put, put_object, stored, waiting_for_a_lock
+from rows import BUCKET, NOW, add_bucket, changes, execute, put, put_object, stored, waiting_for_a_lock
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
@@ -297,7 +297,7 @@ async def test_only_who_adds_takes_turns(database: PostgresDatabase) -> None:
 async def use_at_random(database: PostgresDatabase, uploads: UploadStore, seed: int) -> Counter[str]:
     """Do to a few keys whatever may be done, in an order that the seed decides; how it was refused."""
     chance, refused = random.Random(seed), Counter[str]()
-    bucket = (await OperateBuckets(database=database).show(BUCKET)).bucket
+    bucket = (await OperateBuckets(changes(database)).show(BUCKET)).bucket
     objects = ObjectStore(database=database, blobs=uploads.blobs, clock=SystemClock())
     for _ in range(25):
         key, other, size = chance.choice("abc"), chance.choice("abc"), chance.randrange(40)

@@ -10,6 +10,7 @@ from sordino.cam.policies import Policies
 from sordino.cam.roles import Roles
 from sordino.cam.sessions import Sessions
 from sordino.cam.simulate import Simulate
+from sordino.cam.tokens import AdminTokens
 from sordino.cam.users import Groups, Users
 
 
@@ -25,5 +26,6 @@ class Administration:
     bucket_policies: BucketPolicies
     roles: Roles
     simulate: Simulate
+    tokens: AdminTokens
     sessions: Sessions
     audit: AuditReader

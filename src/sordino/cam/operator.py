@@ -1,13 +1,14 @@
 """Operators: who administers a service, without a key of it, and what the audit log tells of that."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
 from sordino import errors
 from sordino.cam.names import is_number
 from sordino.domain.audit import AuditEntry
+from sordino.domain.bucket import split_bucket
 from sordino.domain.identity import Account
 from sordino.domain.ports import Clock, Database, Transaction
 from sordino.errors import ServiceError
@@ -108,6 +109,14 @@ class Changes:
             if account is None:
                 raise no_account(appid)
             yield Change(tx, account)
+
+    def of_bucket(
+        self, operator: Operator, action: str, bucket: str, note: str = ""
+    ) -> AbstractAsyncContextManager[Transaction]:
+        """A change of a bucket, or of what is in it; ``change`` says more."""
+        parts = split_bucket(bucket)
+        owner = None if parts is None else parts[1]
+        return change(self.database, self.clock, operator, action, f"bucket/{bucket}", owner, note)
 
     @asynccontextmanager
     async def looking(self, appid: str) -> AsyncIterator[Change]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
 
 import typer
 
+from sordino.cli.administer import who_types
 from sordino.cli.operate import BucketName, Data, Json, JsonArray, print_table, run_with, with_database
 from sordino.cli.start import fail, read_settings
 
@@ -82,7 +83,7 @@ def limit_bucket(
     """
     changes = _changes(size, objects)
     settings = read_settings(data=data)
-    _show(settings, _run(settings, lambda buckets: buckets.limit(bucket, changes)), as_json=as_json)
+    _show(settings, _run(settings, lambda buckets: buckets.limit(who_types(), bucket, changes)), as_json=as_json)
 
 
 @bucket_app.command("lifecycle")
@@ -100,7 +101,7 @@ def keep_results(
     """Set how long a bucket keeps the objects that jobs wrote. Others, also copies of these, stay."""
     days = _days(results_days)
     settings = read_settings(data=data)
-    _show(settings, _run(settings, lambda buckets: buckets.keep_results(bucket, days)), as_json=as_json)
+    _show(settings, _run(settings, lambda buckets: buckets.keep_results(who_types(), bucket, days)), as_json=as_json)
 
 
 def _changes(size: str | None, objects: str | None) -> "NewQuota":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from sordino.cli.administer import who_types
 from sordino.cli.operate import Data, Json, JsonArray, print_table, run_with, with_database
 from sordino.cli.start import read_settings
 
@@ -34,7 +35,7 @@ def cancel_job(job_id: JobId, as_json: Json = False, data: Data = None) -> None:
 
     A worker that runs it stops within a second; the job leaves no output. What has ended stays as it is.
     """
-    _show(_run_jobs(read_settings(data=data), lambda jobs: jobs.stop(job_id)), as_json=as_json)
+    _show(_run_jobs(read_settings(data=data), lambda jobs: jobs.stop(who_types(), job_id)), as_json=as_json)
 
 
 def _show(job: "Job", *, as_json: bool) -> None:
@@ -79,7 +80,9 @@ def show_callbacks(
 ) -> None:
     """Show to whom the end of a job was told or is being told, the last delivery first, with every try."""
     settings = read_settings(data=data)
-    deliveries = _run_jobs(settings, lambda jobs: jobs.tell_again(job_id) if again else jobs.callbacks(job_id))
+    deliveries = _run_jobs(
+        settings, lambda jobs: jobs.tell_again(who_types(), job_id) if again else jobs.callbacks(job_id)
+    )
     rows = [_delivery_row(it) for it in deliveries]
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
+from sordino.cli.administer import who_types
 from sordino.cli.operate import BucketName, Data, JsonArray, print_table, run_with, with_database
 from sordino.cli.start import fail, read_settings
 
@@ -72,7 +73,7 @@ def mount(
     made = _run(
         settings,
         lambda cases: cases.mount(
-            bucket, url, endpoint=endpoint, region=region, access_key_id=access_key_id, secret=secret
+            who_types(), bucket, url, endpoint=endpoint, region=region, access_key_id=access_key_id, secret=secret
         ),
     )
     typer.echo(f"{made.bucket} is mounted on {made.location.url} at {made.location.endpoint}.")
@@ -80,7 +81,7 @@ def mount(
 
 def unmount(bucket: BucketName, data: Data = None) -> None:
     """Forget a bucket that is mounted, with its queues, templates and ended jobs; its objects stay where they are."""
-    _run(read_settings(data=data), lambda cases: cases.unmount(bucket))
+    _run(read_settings(data=data), lambda cases: cases.unmount(who_types(), bucket))
     typer.echo(f"{bucket} is not mounted any more. Its objects are where they were.")
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
+from sordino.cli.administer import who_types
 from sordino.cli.operate import BucketName, Data, JsonArray, print_table, run_with, with_database
 from sordino.cli.start import fail, read_settings
 from sordino.domain.release import MAX_WEIGHT
@@ -56,7 +57,7 @@ def limit_queue(
     """
     limits = _limits(max_size, max_concurrent, weight)
     settings = read_settings(data=data)
-    changed = _run(settings, lambda queues: queues.limit(bucket, queue, limits))
+    changed = _run(settings, lambda queues: queues.limit(who_types(), bucket, queue, limits))
     _print_queues([_row(settings, changed)])
 
 

@@ -33,7 +33,7 @@ def administer(data: Path | None, use: "Callable[[Administration, Operator], Awa
     from sordino.bootstrap import open_administration
 
     settings = read_settings(data=data)
-    return run_with(lambda: open_administration(with_database(settings)), lambda it: use(it, _operator()))
+    return run_with(lambda: open_administration(with_database(settings)), lambda it: use(it, who_types()))
 
 
 def in_account(
@@ -54,7 +54,7 @@ async def _only_account(administration: "Administration") -> str:
     return accounts[0].appid
 
 
-def _operator() -> "Operator":
+def who_types() -> "Operator":
     """Who types: behind sudo the one who called it."""
     from sordino.cam.operator import Operator
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from sordino import errors
 from sordino.cam.accounts import check_weight
+from sordino.cam.operator import Changes, Operator
 from sordino.domain.lookup import missing
 from sordino.domain.page import Page, Paged
 from sordino.domain.ports import Clock, Database, Transaction
@@ -91,18 +92,19 @@ class Queues:
                 )
             await tx.queues.remove(bucket, queue_id)
 
-    async def limit(self, bucket: str, queue_id: str | None, limits: NewLimits) -> Queue:
+    async def limit(self, operator: Operator, bucket: str, queue_id: str | None, limits: NewLimits) -> Queue:
         """Set limits and weight of a queue, or of the default one; what is not given stays.
 
         Raises:
             ServiceError: QueueNotFound, or InvalidArgument for a limit that is not 1 to ``MAX_LIMIT``, or a weight that
                 is not 1 to ``MAX_WEIGHT``.
         """
-        for most in (limits.get("max_size"), limits.get("max_concurrent")):
-            if most is not None and not 1 <= most <= MAX_LIMIT:
-                raise errors.INVALID_ARGUMENT(f"A limit of a queue is {most}; use 1 to {MAX_LIMIT}.")
-        check_weight(limits.get("weight", 1))
-        async with self.database.transaction() as tx:
+        said = ", ".join(f"{name}={value}" for name, value in limits.items())
+        changes = Changes(self.database, self.clock)
+        async with changes.of_bucket(
+            operator, "sordino:PutQueueLimits", bucket, f"queue {queue_id or 'default'}, {said}"
+        ) as tx:
+            _check(limits)
             queue = await _locked(tx, bucket, queue_id)
             changed = replace(queue, updated_at=self.clock.now(), **limits)
             await tx.queues.put(changed)
@@ -119,6 +121,13 @@ class Queues:
         """A page of the bucket's queues, of one state if asked: the default one first, then by age."""
         async with self.database.transaction() as tx:
             return await tx.queues.page(bucket, state, page)
+
+
+def _check(limits: NewLimits) -> None:
+    for most in (limits.get("max_size"), limits.get("max_concurrent")):
+        if most is not None and not 1 <= most <= MAX_LIMIT:
+            raise errors.INVALID_ARGUMENT(f"A limit of a queue is {most}; use 1 to {MAX_LIMIT}.")
+    check_weight(limits.get("weight", 1))
 
 
 async def _locked(tx: Transaction, bucket: str, queue_id: str | None) -> Queue:

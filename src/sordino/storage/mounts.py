@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from sordino import errors
+from sordino.cam.operator import Changes, Operator
 from sordino.domain.bucket import Bucket, split_bucket
 from sordino.domain.mount import Location, Mount, parse_location
 from sordino.domain.ports import Clock, Database, Transaction, Vault
@@ -26,6 +27,7 @@ class MountStore:
 
     async def mount(
         self,
+        operator: Operator,
         name: str,
         url: str,
         *,
@@ -37,6 +39,7 @@ class MountStore:
         """Make a bucket whose objects lie elsewhere, or mount one that is mounted already anew, with another key, say.
 
         Args:
+            operator: who does it.
             name: full name of the bucket, ``<name>-<APPID>``.
             url: see ``parse_location``, as are ``endpoint`` and ``region``.
             endpoint: of the store.
@@ -64,7 +67,9 @@ class MountStore:
             appid=parts[1],
             created_at=self.clock.now(),
         )
-        async with self.database.transaction() as tx:
+        async with self._changes().of_bucket(
+            operator, "sordino:MountBucket", name, f"{url}, key {access_key_id}"
+        ) as tx:
             await self._add(tx, bucket, mount)
         return mount
 
@@ -88,14 +93,14 @@ class MountStore:
             )
         await tx.mounts.put(mount)
 
-    async def unmount(self, name: str) -> None:
+    async def unmount(self, operator: Operator, name: str) -> None:
         """Forget a bucket that is mounted; its objects stay where they are.
 
         Raises:
             ServiceError: NoSuchBucket, InvalidArgument: it is not mounted; BucketNotEmpty: its jobs have not ended, or
                 uploads in parts.
         """
-        async with self.database.transaction() as tx:
+        async with self._changes().of_bucket(operator, "sordino:UnmountBucket", name) as tx:
             bucket = await tx.buckets.get(name)
             if bucket is None:
                 raise errors.NO_SUCH_BUCKET(f"There is no bucket {name}.")
@@ -105,6 +110,9 @@ class MountStore:
                 raise errors.BUCKET_NOT_EMPTY(
                     f"The bucket {name} has jobs, or uploads in parts, that have not ended: await or end them first."
                 )
+
+    def _changes(self) -> Changes:
+        return Changes(self.database, self.clock)
 
     async def list(self) -> Sequence[Mount]:
         """Every mount, by bucket."""

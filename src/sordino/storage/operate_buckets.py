@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sordino import errors
+from sordino.cam.operator import Changes, Operator
 from sordino.domain.bucket import Bucket
-from sordino.domain.ports import Database, Transaction
+from sordino.domain.ports import Transaction
 from sordino.domain.quota import NewQuota, Usage
 
 
@@ -17,15 +18,15 @@ class HeldBucket:
     usage: Usage | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class OperateBuckets:
     """The use cases over a database."""
 
-    database: Database
+    changes: Changes
 
     async def every(self) -> Sequence[HeldBucket]:
         """All buckets, by name."""
-        async with self.database.reading() as tx:
+        async with self.changes.database.reading() as tx:
             usages = await tx.usages.all()
             buckets = await tx.buckets.every()
         return [_held(bucket, usages.get(bucket.name, Usage())) for bucket in buckets]
@@ -36,7 +37,7 @@ class OperateBuckets:
         Raises:
             ServiceError: NoSuchBucket.
         """
-        async with self.database.reading() as tx:
+        async with self.changes.database.reading() as tx:
             return await _show(tx, name)
 
     async def count(self, name: str) -> tuple[Usage, Usage]:
@@ -45,28 +46,29 @@ class OperateBuckets:
         Raises:
             ServiceError: NoSuchBucket.
         """
-        async with self.database.reading() as tx:
+        async with self.changes.database.reading() as tx:
             await _get(tx, name)
             return await tx.usages.both(name)
 
-    async def limit(self, name: str, changes: NewQuota) -> HeldBucket:
-        """Set how much a bucket may hold; what is not named in ``changes`` stays.
+    async def limit(self, operator: Operator, name: str, quota: NewQuota) -> HeldBucket:
+        """Set how much a bucket may hold; what is not named in ``quota`` stays.
 
         Raises:
             ServiceError: NoSuchBucket, or InvalidArgument: it is mounted.
         """
-        async with self.database.transaction() as tx:
+        note = ", ".join(f"{unit}={most}" for unit, most in quota.items())
+        async with self.changes.of_bucket(operator, "sordino:PutBucketQuota", name, note) as tx:
             bucket = await _own(tx, name, "what it holds is not counted here. Limit it")
-            await tx.buckets.limit(name, replace(bucket.quota, **changes))
+            await tx.buckets.limit(name, replace(bucket.quota, **quota))
             return await _show(tx, name)
 
-    async def keep_results(self, name: str, days: int | None) -> HeldBucket:
+    async def keep_results(self, operator: Operator, name: str, days: int | None) -> HeldBucket:
         """Set how long a bucket keeps what jobs wrote, days; 0: for ever, None: as the server is set.
 
         Raises:
             ServiceError: NoSuchBucket, or InvalidArgument: it is mounted.
         """
-        async with self.database.transaction() as tx:
+        async with self.changes.of_bucket(operator, "sordino:PutBucketLifecycle", name, f"results_days={days}") as tx:
             await _own(tx, name, "its objects are not known here. Let them go by a rule")
             await tx.buckets.keep_results(name, days)
             return await _show(tx, name)
