@@ -521,8 +521,8 @@ def test_signed_urls(service: Server, people: People, owner: Key, bucket: str, p
             Bucket=bucket,
             Key=path,
             Method="GET",
-            Params=given if signed and place == "query" else {},
-            Headers=given if signed and place == "header" else {},
+            Params=dict(given) if signed and place == "query" else {},
+            Headers=dict(given) if signed and place == "header" else {},
         )
         target = f"{urlsplit(url).path}?{urlsplit(url).query}"
         if place == "query" and not signed and token:
