@@ -174,6 +174,9 @@ _PYTHON_COS = {
     "put_bucket_cors": "PUT /?cors",
     "get_bucket_cors": "GET /?cors",
     "delete_bucket_cors": "DELETE /?cors",
+    "put_bucket_policy": "PUT /?policy",
+    "get_bucket_policy": "GET /?policy",
+    "delete_bucket_policy": "DELETE /?policy",
 }
 _PYTHON_COPIES = {
     "change_object_storage_class": "PUT /<key>, of itself",
@@ -216,6 +219,9 @@ _NODE = {
     "putBucketCors": "PUT /?cors",
     "getBucketCors": "GET /?cors",
     "deleteBucketCors": "DELETE /?cors",
+    "putBucketPolicy": "PUT /?policy",
+    "getBucketPolicy": "GET /?policy",
+    "deleteBucketPolicy": "DELETE /?policy",
     "optionsObject": "OPTIONS /<key>",
     "request createJob": "POST /jobs",
     "request describeJob": "GET /jobs/<ids>",

@@ -115,6 +115,8 @@ def check(*names: str) -> Callable[[Check], Check]:
     "putObjectAcl",
     "putBucketCors",
     "deleteBucketCors",
+    "putBucketPolicy",
+    "deleteBucketPolicy",
 )
 def _nothing_but_a_status(reply: dict[str, Any], bucket: str) -> None:
     assert reply["statusCode"] in (200, 204)
@@ -245,6 +247,13 @@ def _rules(reply: dict[str, Any], bucket: str) -> None:
     assert (rule["AllowedOrigins"], rule["AllowedMethods"]) == (["https://*.example.org"], ["GET", "PUT"])
     assert (rule["AllowedHeaders"], rule["ExposeHeaders"], rule["MaxAgeSeconds"]) == (["*"], ["ETag"], "500")
     assert reply["ResponseVary"] == "true"
+
+
+@check("getBucketPolicy")
+def _policy(reply: dict[str, Any], bucket: str) -> None:
+    (statement,) = reply["Policy"]["statement"]
+    assert (statement["effect"], statement["action"]) == ("allow", ["name/cos:GetObject"])
+    assert statement["resource"][0].endswith(f":{bucket}/open/*")
 
 
 @check("optionsObject")

@@ -1,6 +1,7 @@
 """Every method of the official Python SDK that this product answers, in every way the SDK can be pointed at it."""
 
 import io
+import json
 import re
 import urllib.error
 import urllib.parse
@@ -648,6 +649,52 @@ def delete_bucket_cors(bench: Bench) -> None:
     with pytest.raises(CosServiceError) as refusal:
         bench.client.get_bucket_cors(Bucket=bench.bucket)
     assert refusal.value.get_error_code() == "NoSuchCORSConfiguration"
+
+
+def policy_of(bench: Bench) -> dict[str, object]:
+    """A policy of the bucket that opens reading to everybody, as COS's own examples write policies."""
+    appid = bench.bucket.rpartition("-")[2]
+    statement = {
+        "Effect": "allow",
+        "Principal": {"qcs": ["qcs::cam::anyone:anyone"]},
+        "Action": ["name/cos:GetObject"],
+        "Resource": [f"qcs::cos:{REGION}:uid/{appid}:{bench.bucket}/*"],
+    }
+    return {"Statement": [statement], "version": "2.0"}
+
+
+@driver
+def put_bucket_policy(bench: Bench) -> None:
+    """A policy is put as an object and as text, and holds at once: what it denies it denies the owner, too."""
+    bench.put()
+    denial = json.dumps(policy_of(bench)).replace("allow", "deny")
+    bench.client.put_bucket_policy(Bucket=bench.bucket, Policy=denial)
+    with pytest.raises(CosServiceError) as refusal:
+        bench.client.get_object(Bucket=bench.bucket, Key="k")
+    assert refusal.value.get_error_code() == "AccessDenied"
+    bench.client.put_bucket_policy(Bucket=bench.bucket, Policy=policy_of(bench))
+    assert bench.client.get_object(Bucket=bench.bucket, Key="k")["Body"].get_raw_stream().read() == b"hello"
+
+
+@driver
+def get_bucket_policy(bench: Bench) -> None:
+    """It comes back as it was put; a bucket without one says so."""
+    with pytest.raises(CosServiceError) as refusal:
+        bench.client.get_bucket_policy(Bucket=bench.bucket)
+    assert (refusal.value.get_status_code(), refusal.value.get_error_code()) == (404, "NoSuchBucketPolicy")
+    bench.client.put_bucket_policy(Bucket=bench.bucket, Policy=policy_of(bench))
+    assert json.loads(bench.client.get_bucket_policy(Bucket=bench.bucket)["Policy"]) == policy_of(bench)
+
+
+@driver
+def delete_bucket_policy(bench: Bench) -> None:
+    """A bucket has none afterwards; to remove it again is no mistake."""
+    bench.client.put_bucket_policy(Bucket=bench.bucket, Policy=policy_of(bench))
+    for _ in range(2):
+        bench.client.delete_bucket_policy(Bucket=bench.bucket)
+    with pytest.raises(CosServiceError) as refusal:
+        bench.client.get_bucket_policy(Bucket=bench.bucket)
+    assert refusal.value.get_error_code() == "NoSuchBucketPolicy"
 
 
 @driver

@@ -124,6 +124,15 @@ async function sharing() {
   const AccessControlRequestHeaders = 'authorization,x-cos-acl';
   await call('optionsObject', () => cos.optionsObject({ ...place, Key, ...page, AccessControlRequestHeaders }));
   await call('deleteBucketCors', () => cos.deleteBucketCors(place));
+  const statement = {
+    effect: 'allow',
+    principal: { qcs: ['qcs::cam::anyone:anyone'] },
+    action: ['name/cos:GetObject'],
+    resource: [`qcs::cos:${Region}:uid/${Bucket.split('-').pop()}:${Bucket}/open/*`],
+  };
+  await call('putBucketPolicy', () => cos.putBucketPolicy({ ...place, Policy: { version: '2.0', statement: [statement] } }));
+  await call('getBucketPolicy', () => cos.getBucketPolicy(place));
+  await call('deleteBucketPolicy', () => cos.deleteBucketPolicy(place));
 }
 
 // Whether an object of each key is what was put there, and listed.
