@@ -90,6 +90,7 @@ class Accounts:
 
         Raises:
             ServiceError: InvalidArgument, EntityAlreadyExists: an account, or of the uin a user, has that number.
+            VaultError: this machine has not the key that the secrets in the database are encrypted with.
         """
         drawn = new_root_key().account
         account = replace(drawn, name=name, appid=appid or drawn.appid, uin=uin or drawn.uin)
@@ -110,6 +111,8 @@ class Accounts:
                 raise errors.ENTITY_ALREADY_EXISTS(
                     f"There is an account {account.appid}, or somebody has the uin {account.uin}; name others, or none."
                 )
+            # What this machine encrypts the service must be able to read.
+            await tx.identities.check_keys()
             await tx.users.add_key(key)
         return account, key
 

@@ -5,8 +5,8 @@ from typing import Final
 
 from sordino import errors
 from sordino.cam.documents import read_document
-from sordino.cam.operator import Changes, Operator, change
-from sordino.domain.bucket import Bucket, split_bucket
+from sordino.cam.operator import Changes, Operator
+from sordino.domain.bucket import Bucket
 from sordino.domain.patterns import ResourcePattern
 from sordino.domain.policy import Policy, PolicyKind
 from sordino.domain.ports import Transaction
@@ -58,9 +58,7 @@ class BucketPolicies:
             ServiceError: NoSuchBucket, MalformedPolicy.
         """
         action = f"cos:{'Delete' if document is None else 'Put'}BucketPolicy"
-        parts = split_bucket(bucket)
-        owner = None if parts is None else parts[1]
-        async with change(self.changes.database, self.changes.clock, operator, action, f"bucket/{bucket}", owner) as tx:
+        async with self.changes.of_bucket(operator, action, bucket) as tx:
             await _put(tx, bucket, document)
 
 

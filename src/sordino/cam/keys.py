@@ -28,6 +28,7 @@ class Keys:
 
         Raises:
             ServiceError: NoSuchEntity, LimitExceeded.
+            VaultError: this machine has not the key that the secrets in the database are encrypted with.
         """
         owner = "root" if user is None else f"user/{user}"
         async with self.changes.of(operator, "cam:CreateAccessKey", appid, owner) as it:
@@ -84,6 +85,7 @@ class Keys:
 
         Raises:
             ServiceError: NoSuchEntity, LimitExceeded.
+            VaultError: as ``add``.
         """
         async with self.changes.of(operator, "cam:CreateAccessKey", appid, _path(secret_id)) as it:
             return await _add(it, (await _key(it, secret_id)).key.uin)
@@ -111,6 +113,8 @@ async def _add(it: Change, uin: str | None) -> AccessKey:
     if len(await it.tx.users.keys(it.account.appid, uin)) >= MAX_KEYS:
         raise errors.LIMIT_EXCEEDED(f"There are {MAX_KEYS} keys, as many as there may be; remove one first.")
     key = new_access_key(it.account, uin)
+    # What this machine encrypts the service must be able to read.
+    await it.tx.identities.check_keys()
     await it.tx.users.add_key(key)
     return key
 

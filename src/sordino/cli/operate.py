@@ -27,7 +27,7 @@ def run_with(open_cases: "Callable[[], AbstractAsyncContextManager[C]]", use: "C
     import asyncio
 
     from sordino.bootstrap import NoDatabaseError
-    from sordino.domain.ports import DatabaseUnavailableError
+    from sordino.domain.ports import DatabaseUnavailableError, VaultError
     from sordino.errors import ServiceError
 
     async def work() -> T:
@@ -38,7 +38,7 @@ def run_with(open_cases: "Callable[[], AbstractAsyncContextManager[C]]", use: "C
         return asyncio.run(work())
     except ServiceError as refusal:
         fail(refusal.message)
-    except NoDatabaseError as error:
+    except (NoDatabaseError, VaultError) as error:
         fail(str(error))
     except DatabaseUnavailableError as error:
         fail(f"the database does not answer: {error}")
