@@ -19,8 +19,10 @@ from sordino.errors import ServiceError
 
 OTHER = AccessKey(secret_id="AKIDother", secret_key="o", account=Account(appid="1250000001", uin="100000000002"))
 ALL = '{"version":"2.0","statement":[{"effect":"allow","action":"*","resource":"*"}]}'
-TRUST_ALL = '{"version":"2.0","statement":[{"effect":"allow","action":"sts:AssumeRole","principal":{"qcs":'
-    '["qcs::cam::uin/100000000001:root"]}}]}'
+TRUST = (
+    '{"version":"2.0","statement":[{"effect":"allow","action":"sts:AssumeRole",'
+    '"principal":{"qcs":["qcs::cam::uin/100000000001:root"]}}]}'
+)
 KEY = TemporaryKey(
     secret_id="AKIDtemporary",
     secret_key="its secret",
@@ -53,7 +55,7 @@ async def rich(database: PostgresDatabase) -> PostgresDatabase:
         assert await tx.identities.add_account(OTHER.account)
         await tx.users.add_key(OTHER)
         for account in (ROOT.account, OTHER.account):
-            await tx.policies.put_role(Role(appid=account.appid, name="role", trust=TRUST_ALL), NOW)
+            await tx.policies.put_role(Role(appid=account.appid, name="role", trust=TRUST), NOW)
         assert await tx.users.add(User(uin="3000", appid=ROOT.account.appid, name="alice", created_at=NOW))
         await tx.users.add_key(AccessKey(secret_id="AKIDalice", secret_key="a", account=ROOT.account, uin="3000"))
     return database
