@@ -1,7 +1,7 @@
 """The audit log over real PostgreSQL: what is written, found and removed, and what happens while there is none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from plans import plan_of
 from rows import NOW, ROOT, execute
 from sordino import chore
 from sordino.adapters.clock import SystemClock
@@ -134,9 +135,7 @@ class TestLog:
             pytest.param({"account": "1250000007", "allowed": False}, "audit_by_owner", id="denied of account"),
         ],
     )
-    async def test_a_long_log_is_not_read(
-        self, database: PostgresDatabase, asked: dict[str, Any], index: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_long_log_is_not_read(self, database: PostgresDatabase, asked: dict[str, Any], index: str) -> None:
         """The newest entries, of all or of an account, are found by an index, however long the log is."""
         await execute(
             database,
@@ -145,28 +144,9 @@ class TestLog:
             " CASE mod(n, 9) WHEN 0 THEN 'deny' ELSE 'allow' END FROM generate_series(1, 20000) AS n",
         )
         await execute(database, "ANALYZE audit")
-        plan = await plan_of(database, monkeypatch, lambda tx: tx.audit.search(AuditSearch(**asked, size=20)))
+        plan = await plan_of(database, lambda tx: tx.audit.search(AuditSearch(**asked, size=20)))
         assert index in plan
         assert "Seq Scan" not in plan
-
-
-async def plan_of(
-    database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch, act: Callable[[PostgresTransaction], Any]
-) -> str:
-    """How the server carries out the statement of a repository."""
-    async with database.reading() as tx:
-        original = type(tx.connection).execute
-        plans = []
-
-        async def explain(self: Any, query: bytes, parameters: Any = None, **options: Any) -> Any:
-            asked = b"EXPLAIN " + (query if isinstance(query, bytes) else query.encode())
-            plans.extend(await (await original(self, asked, parameters)).fetchall())
-            return await original(self, query, parameters, **options)
-
-        monkeypatch.setattr(type(tx.connection), "execute", explain)
-        await act(tx)
-        monkeypatch.undo()
-    return "\n".join(row["QUERY PLAN"] for row in plans)
 
 
 @dataclass
