@@ -119,7 +119,7 @@ def test_another_call(service: Server, owner: Key, bucket: str, upload: str, sta
     ],
 )
 def test_the_plain_call(service: Server, owner: Key, bucket: str, state, method, path, name, in_url) -> None:
-    """What was signed for a call that a parameter makes is not good for the plain one, which may overwrite or delete."""
+    """What was signed for a call that a parameter makes is not good for the plain one, which overwrites or deletes."""
     before = state()
     made = Signed.of(owner, bucket, method, path, query=((name, ""),))
     escaped = f"%{ord(name[0]):02x}{name[1:]}"

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from sordino import errors
 from sordino.api.limits import TOO_MANY_FAILURES, TOO_MANY_REQUESTS, slow_down
-from sordino.api.sub_resources import CALLBACKS, NO_CALL, SUBRESOURCES
+from sordino.api.sub_resources import ACL, CALLBACKS, NO_CALL, SUBRESOURCES
 from sordino.api.visit import Visit
 from sordino.cam.signers import find_signer
 from sordino.domain.bucket import Bucket
@@ -59,8 +59,8 @@ _CALLS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Names of parameters that make another call, by how signatures list them."""
 
-_OF_CALLS: Final = (COPY_SOURCE, "x-cos-acl", "x-cos-grant-")
-"""What names of headers begin with that make another call, or open what a call writes."""
+_OF_ACLS: Final = ("x-cos-acl", "x-cos-grant-")
+"""What names of headers begin with that open what a call writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,10 @@ def _refuse_more(authorization: Authorization, request: Request, query: Query) -
         ServiceError: AccessDenied.
     """
     headers, params = _listed(authorization.header_list), _listed(authorization.param_list)
+    # Who was let set a list of access says there which.
+    more = (COPY_SOURCE,) if ACL in params else (COPY_SOURCE, *_OF_ACLS)
     for name in request.headers:
-        if name.startswith(_OF_CALLS) and name not in headers and request.headers[name]:
+        if name.startswith(more) and name not in headers and request.headers[name]:
             raise errors.ACCESS_DENIED(f"The URL is not signed for the header {name}: sign it, or leave it out.")
     for name, _ in query:
         if _CALLS.get(name.lower()) == name and name.lower() not in params:

@@ -13,6 +13,9 @@ SUBRESOURCES: Final = frozenset(
 """Those of a bucket or an object, offered or not. Taking such a call for the plain one would be a grave mistake
 (PUT /key?acl would overwrite the object)."""
 
+ACL: Final = "acl"
+"""The one that says who may read it."""
+
 CALLBACKS: Final = "callbacks"
 """The one of a job."""
 
