@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from cryptography.fernet import Fernet
+from psycopg.pq import ExecStatus
 
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
@@ -230,7 +231,8 @@ async def execute(database: PostgresDatabase, statement: str, *parameters: objec
     """Run SQL that no repository offers, in a transaction of its own."""
     async with database.pool.connection() as connection:
         cursor = await connection.execute(statement, parameters)
-        return await cursor.fetchall() if cursor.description else []
+        # Not by its description: rows without columns have none.
+        return await cursor.fetchall() if cursor.pgresult.status == ExecStatus.TUPLES_OK else []
 
 
 async def waiting_for_a_lock(database: PostgresDatabase) -> None:

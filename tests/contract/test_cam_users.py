@@ -189,7 +189,7 @@ class TestGroups:
             await tx.users.add_group(READERS)
         async with people.transaction() as tx:
             assert await joined(tx, appid, group, uin) == "NoSuchEntity"
-        assert await execute(people, "SELECT FROM group_members") == []
+        assert await execute(people, "SELECT uin FROM group_members") == []
 
     async def test_removing_one_takes_its_attachments(self, people: PostgresDatabase) -> None:
         """Its users stay."""
