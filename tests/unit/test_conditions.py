@@ -158,6 +158,8 @@ def test_null_equal(wanted, values, expected):
         ("::ffff:10.0.0.0/104", "10.1.2.3", True),
         ("::ffff:10.0.0.0/104", "11.1.2.3", False),
         ("::/0", "::ffff:10.1.2.3", False),
+        ("::ffff:0:0/95", "10.1.2.3", False),
+        ("::ffff:0:0/96", "10.1.2.3", True),
         ("fe80::/10", "fe80::1%eth0", True),
     ],
 )
@@ -208,6 +210,7 @@ def test_operators_count_in_any_case():
         ("date_equal", KEY, ["0000-01-01"], "is no time"),
         ("date_equal", KEY, ["2026-W48-2"], "is no time"),
         ("binary_equal", KEY, ["ä"], "is no base64"),
+        ("binary_equal", KEY, ["AQ*I="], "is no base64"),
     ],
 )
 def test_refusals(operator, key, values, message):

@@ -224,7 +224,7 @@ def _network_of(what: Address | Network) -> _Network:
     """An address is the network of it alone; IPv4 that is mapped into IPv6 is IPv4."""
     network = ip_network(what)
     number, host_bits = int(network.network_address), network.max_prefixlen - network.prefixlen
-    if network.version == 6 and host_bits <= _V4_BITS and number >> _V4_BITS == _MAPPED:
+    if network.version == 6 and number >> _V4_BITS == _MAPPED:
         return _Network(4, (number & _V4) >> host_bits, host_bits)
     return _Network(network.version, number >> host_bits, host_bits)
 
