@@ -88,6 +88,10 @@ class Simulate:
                 resource=found,
                 context={**known, **{name.lower(): values for name, values in context.items()}},
             )
+            disabled = await _disabled(it, who)
+            if disabled is not None:
+                because = f"{asked.action} on {found}: the {disabled} is disabled, and no key of it signs"
+                return Simulated(Decision(effect=Effect.NONE, because=because), None)
             policy = None if bucket is None or bucket.policy is None else NamedPolicy(bucket.name, bucket.policy)
             decision = decide(caller, asked, policy)
             if bucket is not None and decision.effect is Effect.NONE and await _open_to_all(it.tx, asked, bucket):
@@ -110,6 +114,15 @@ async def _caller(it: Change, who: Who) -> Caller | None:
             return await it.tx.identities.caller(appid, (await user_of(it.tx, appid, who.name)).uin)
         case CallerKind.ROLE:
             return caller_of(await role_of(it.tx, appid, who.name), it.account)
+
+
+async def _disabled(it: Change, who: Who) -> str | None:
+    """What keeps somebody from signing anything; None: nothing does."""
+    if who.kind is not None and not it.account.enabled:
+        return f"account {it.account.appid}"
+    if who.kind is CallerKind.USER and not (await user_of(it.tx, it.account.appid, who.name)).enabled:
+        return f"user {who.name}"
+    return None
 
 
 async def _resource(tx: Transaction, account: Account, service: str, text: str) -> tuple[Resource, Bucket | None]:
