@@ -63,7 +63,12 @@ def external() -> Iterator[str]:
 def service() -> Iterator[Server]:
     """One service with everything embedded, shared by the tests of this process that do not stop it."""
     with new_room() as directory:
-        running = start_service(directory / "data", SORDINO_CALLBACK_ALLOW="127.0.0.0/8", SORDINO_MAX_BUCKETS="10000")
+        running = start_service(
+            directory / "data",
+            SORDINO_CALLBACK_ALLOW="127.0.0.0/8",
+            SORDINO_MAX_BUCKETS="10000",
+            SORDINO_FAILED_SIGN_INS="0",
+        )
         yield running
         status = running.stop()
         assert status == 0, running.log_tail(60)
