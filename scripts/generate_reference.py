@@ -27,7 +27,7 @@ from sordino.api.operations import (
     Resource,
 )
 from sordino.cli import app
-from sordino.domain import cmq_errors
+from sordino.domain import cmq_errors, sts_errors
 from sordino.domain.cmq_errors import CmqErrorKind
 from sordino.domain.conditions import KEYS, NULL_EQUAL, OPERATORS
 from sordino.domain.job import KEEP, LOUDNESS_RANGE, STRENGTHS, AudioFormat, Channels
@@ -184,6 +184,8 @@ def errors_page() -> str:
                 _table(("Code", "Why"), [(f"`{code}`", why) for code, why in COVERAGE.unused.items()]),
                 "The calls of message queues at `/v2/index.php` are refused with CMQ's codes, in JSON of status 200:",
                 _table(("Code", "Message"), [(str(kind.code), kind.message) for kind in _cmq_kinds()]),
+                "Those of STS, which gives temporary keys out, with codes of the cloud's API, in JSON of status 200:",
+                _table(("Code", "Message"), [(f"`{kind.code}`", kind.message) for kind in _sts_kinds()]),
             )
         ),
     )
@@ -191,6 +193,10 @@ def errors_page() -> str:
 
 def _cmq_kinds() -> list[CmqErrorKind]:
     return sorted((it for it in vars(cmq_errors).values() if isinstance(it, CmqErrorKind)), key=attrgetter("code"))
+
+
+def _sts_kinds() -> list[ErrorKind]:
+    return sorted((it for it in vars(sts_errors).values() if isinstance(it, ErrorKind)), key=attrgetter("code"))
 
 
 def cli_page() -> str:
