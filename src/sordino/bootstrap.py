@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import procrastinate
+from starlette.types import ASGIApp
 
 from sordino import denoisers
 from sordino.adapters.blobs import ObstoreBlobs
@@ -319,8 +320,21 @@ async def _open_running(settings: Settings) -> AsyncIterator[PostgresDatabase]:
         yield database
 
 
+@dataclass(frozen=True, slots=True)
+class Applications:
+    """What answers HTTP.
+
+    Attributes:
+        main: on the service's ports.
+        admin: on that of the admin API; None: it has none.
+    """
+
+    main: Application
+    admin: ASGIApp | None
+
+
 @asynccontextmanager
-async def open_application(settings: Settings) -> AsyncIterator[Application]:
+async def open_application(settings: Settings) -> AsyncIterator[Applications]:
     """The HTTP half."""
     clock = SystemClock()
     async with (
@@ -332,62 +346,86 @@ async def open_application(settings: Settings) -> AsyncIterator[Application]:
         _running(_notify(settings, base.database, sender)) as notify,
     ):
         objects = ObjectStore(database=base.database, blobs=base.blobs, clock=clock, mounts=base.mounts)
-        yield Application(
-            Services(
-                settings=settings,
-                models=denoisers.names(),
+        services = Services(
+            settings=settings,
+            models=denoisers.names(),
+            database=base.database,
+            clock=clock,
+            buckets=_bucket_store(settings, base.database),
+            objects=objects,
+            copies=Copies(database=base.database, blobs=base.blobs, clock=clock, objects=objects),
+            sharing=Sharing(database=base.database, default_cors=Cors.of_origins(settings.cors_origins)),
+            uploads=UploadStore(
+                database=base.database,
+                blobs=base.blobs,
+                clock=clock,
+                new_upload_id=new_upload_id,
+                max_bytes=settings.max_multipart_bytes,
+                max_uploads=settings.max_uploads,
+                mounts=base.mounts,
+            ),
+            quotas=Quotas(database=base.database),
+            submit=Submit(
                 database=base.database,
                 clock=clock,
-                buckets=_bucket_store(settings, base.database),
-                objects=objects,
-                copies=Copies(database=base.database, blobs=base.blobs, clock=clock, objects=objects),
-                sharing=Sharing(database=base.database, default_cors=Cors.of_origins(settings.cors_origins)),
-                uploads=UploadStore(
-                    database=base.database,
-                    blobs=base.blobs,
-                    clock=clock,
-                    new_upload_id=new_upload_id,
-                    max_bytes=settings.max_multipart_bytes,
-                    max_uploads=settings.max_uploads,
-                    mounts=base.mounts,
-                ),
-                quotas=Quotas(database=base.database),
-                submit=Submit(
-                    database=base.database,
-                    clock=clock,
-                    new_job_id=new_job_id,
-                    max_size=settings.queue_max_size,
-                    poke=releaser.poke,
-                    allowance=settings.allowance,
-                ),
-                jobs=ManageJobs(database=base.database, clock=clock, poke=releaser.poke),
-                queues=Queues(
-                    database=base.database,
-                    clock=clock,
-                    new_queue_id=new_queue_id,
-                    max_queues=settings.max_queues,
-                    poke=releaser.poke,
-                ),
-                templates=Templates(
-                    database=base.database,
-                    clock=clock,
-                    new_template_id=new_template_id,
-                    max_templates=settings.max_templates,
-                ),
-                bindings=Bindings(database=base.database, clock=clock, new_queue_id=new_queue_id),
-                callbacks=JobCallbacks(
-                    database=base.database,
-                    clock=clock,
-                    allowed=Allowed.parse(settings.callback_allow),
-                    mq_regions=_mq_regions(settings),
-                    poke=notify.poke,
-                ),
-                messages=messages,
-                bucket_policies=BucketPolicies(Changes(base.database, clock)),
-                sts=Sts(database=base.database, clock=clock, most=settings.max_temporary_keys),
-                watch=_watch(settings, audit),
-            )
+                new_job_id=new_job_id,
+                max_size=settings.queue_max_size,
+                poke=releaser.poke,
+                allowance=settings.allowance,
+            ),
+            jobs=ManageJobs(database=base.database, clock=clock, poke=releaser.poke),
+            queues=Queues(
+                database=base.database,
+                clock=clock,
+                new_queue_id=new_queue_id,
+                max_queues=settings.max_queues,
+                poke=releaser.poke,
+            ),
+            templates=Templates(
+                database=base.database,
+                clock=clock,
+                new_template_id=new_template_id,
+                max_templates=settings.max_templates,
+            ),
+            bindings=Bindings(database=base.database, clock=clock, new_queue_id=new_queue_id),
+            callbacks=JobCallbacks(
+                database=base.database,
+                clock=clock,
+                allowed=Allowed.parse(settings.callback_allow),
+                mq_regions=_mq_regions(settings),
+                poke=notify.poke,
+            ),
+            messages=messages,
+            bucket_policies=BucketPolicies(Changes(base.database, clock)),
+            sts=Sts(database=base.database, clock=clock, most=settings.max_temporary_keys),
+            watch=_watch(settings, audit),
         )
+        yield Applications(Application(services), _admin(settings, base.database, services))
+
+
+def _admin(settings: Settings, database: PostgresDatabase, services: Services) -> ASGIApp | None:
+    if settings.admin_port is None:
+        return None
+    # Half a second and ten megabytes, for those alone who want it.
+    from sordino.api.admin.app import AdminApplication  # noqa: PLC0415
+    from sordino.api.admin.call import Cases, Defaults  # noqa: PLC0415
+
+    changes = Changes(database, services.clock)
+    return AdminApplication(
+        Cases(
+            administration=_administration(database),
+            buckets=OperateBuckets(changes),
+            queues=services.queues,
+            jobs=OperateJobs(changes),
+            defaults=Defaults(
+                results_days=settings.results_days,
+                queue_max_size=settings.queue_max_size,
+                queue_max_concurrent=settings.queue_max_concurrent,
+            ),
+            clock=services.clock,
+            watch=services.watch,
+        )
+    )
 
 
 def _watch(settings: Settings, audit: Audit) -> Watch:

@@ -85,6 +85,17 @@ class Settings(BaseSettings):
         None,
         description="PEM file with its private key, without a passphrase. Empty: the file of `SORDINO_TLS_CERTIFICATE`, or `tls/server-key.pem` in the data directory.",
     )
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port the admin API listens on, for bearers of tokens (`sordino admin token create`); 0 takes a free one. Empty: there is none.",
+    )
+    admin_host: str = Field("127.0.0.1", description="Address of that port.")
+    admin_tls: bool = Field(
+        default=False,
+        description="Speak HTTPS on the admin port, with the certificate of `SORDINO_TLS_CERTIFICATE`: others in a network can read a token that crosses it in the clear.",
+    )
     database_url: SecretStr | None = Field(
         None,
         description="PostgreSQL server to use, `postgresql://user:password@host:port/database`. Empty: the embedded one.",

@@ -421,7 +421,7 @@ def test_weights_on_the_running_service(secure: Server, bucket: str) -> None:
     assert "5" in admin(secure.data, "account", "list").stdout.split()
     refused = admin(secure.data, "account", "weight", "7", "5")
     assert refused.returncode == 1
-    assert "There is no account 7." in refused.stderr
+    assert "There is no account '7'." in refused.stderr
     assert admin(secure.data, "queue", "limit", bucket, "--weight", "3").returncode == 0
     assert [(row["weight"], row["max_size_is_own"]) for row in told("queue", "show", bucket)] == [(3, False)]
     assert told("account", "weight", appid, "1")[0]["weight"] == 1

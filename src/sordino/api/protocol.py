@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, BinaryIO
@@ -166,26 +167,31 @@ class Protocol(H11Protocol):
             self.connections.discard(self)
         if encrypted is not None:
             transport, received = encrypted
-            inner = Protocol(self.config, self.server_state, self.app_state, self.loop)
+            inner = type(self)(self.config, self.server_state, self.app_state, self.loop)
             transport.set_protocol(inner)
             inner.connection_made(transport)
             if received:
                 inner.data_received(received)
 
-    def _refuse(self, refusal: ServiceError, reason: bytes) -> None:
-        now = datetime.now(UTC)
-        request_id, trace_id = new_request_id(now), new_trace_id()
-        # No address was read, so it is told in COS's way, which every SDK reads.
-        body = render_error(Service.COS, refusal, resource="/", request_id=request_id, trace_id=trace_id)
+    def told(self, refusal: ServiceError, request_id: str) -> tuple[Mapping[str, str], bytes]:
+        """What is said of a request that no application saw: headers, and the body.
+
+        No address was read, so it is told in COS's way, which every SDK reads.
+        """
+        trace_id = new_trace_id()
         headers = {
-            "Date": http_date(now),
             "Server": SERVERS[Service.COS],
             "Content-Type": "application/xml",
-            "Content-Length": str(len(body)),
-            "Connection": "close",
             "x-cos-request-id": request_id,
             "x-cos-trace-id": trace_id,
         }
+        return headers, render_error(Service.COS, refusal, resource="/", request_id=request_id, trace_id=trace_id)
+
+    def _refuse(self, refusal: ServiceError, reason: bytes) -> None:
+        now = datetime.now(UTC)
+        request_id = new_request_id(now)
+        own, body = self.told(refusal, request_id)
+        headers = {"Date": http_date(now), "Content-Length": str(len(body)), "Connection": "close", **own}
         response = h11.Response(status_code=refusal.status, headers=list(headers.items()), reason=reason)
         for event in (response, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")

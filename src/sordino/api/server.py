@@ -1,8 +1,10 @@
-"""The server: one application behind a plain port and, if there is TLS, an encrypted one."""
+"""The server: one application behind a plain port and, if there is TLS, an encrypted one; beside it the admin API's."""
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -14,14 +16,31 @@ REFRESH_SECONDS = 10
 """How often the certificate is looked at."""
 
 
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port beside the plain one.
+
+    Attributes:
+        listener: its socket.
+        application: what answers there; None: the same as on the plain one.
+        protocol: how its connections are spoken on.
+        tls: what they are encrypted with; None: nothing.
+    """
+
+    listener: socket.socket
+    application: ASGIApp | None = None
+    protocol: type[Protocol] = Protocol
+    tls: Tls | None = None
+
+
 class Server(uvicorn.Server):
-    """uvicorn's server, which listens on the port of TLS as well: connections, limits and the stop are common."""
+    """uvicorn's server, which listens on further ports as well: connections, limits and the stop are common."""
 
     def __init__(
         self,
         application: ASGIApp,
         tls: Tls | None = None,
-        encrypted: socket.socket | None = None,
+        ports: Sequence[Port] = (),
         *,
         on_stop: Callable[[], None] = lambda: None,
     ) -> None:
@@ -29,29 +48,38 @@ class Server(uvicorn.Server):
 
         Args:
             application: what answers.
-            tls: what the encrypted port, and the tunnels of the plain one, are encrypted with.
-            encrypted: socket that listens for TLS.
+            tls: what the tunnels of the plain port are encrypted with.
+            ports: the others.
             on_stop: called when the server is to stop, before it waits for the replies under way.
         """
         super().__init__(_config(application, tls))
         self.server_state = State(tls)
         self._on_stop = on_stop
-        self._tls = tls
-        self._encrypted = encrypted
+        self._ports = ports
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections."""
         await super().startup(sockets)
-        if self._encrypted is not None and self._tls is not None:
-            listening = await asyncio.get_running_loop().create_server(
-                lambda: Protocol(self.config, self.server_state, self.lifespan.state),
-                sock=self._encrypted,
-                ssl=self._tls.context,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=FAREWELL_SECONDS,
-                backlog=self.config.backlog,
-            )
-            self.servers.append(listening)
+        for port in self._ports:
+            self.servers.append(await self._listen(port))
+
+    async def _listen(self, port: Port) -> asyncio.Server:
+        config = self.config if port.application is None else _config(port.application, None)
+        if not config.loaded:
+            config.load()
+        encrypted: dict[str, Any] = {}
+        if port.tls is not None:
+            encrypted = {
+                "ssl": port.tls.context,
+                "ssl_handshake_timeout": HANDSHAKE_SECONDS,
+                "ssl_shutdown_timeout": FAREWELL_SECONDS,
+            }
+        return await asyncio.get_running_loop().create_server(
+            lambda: port.protocol(config, self.server_state, self.lifespan.state),
+            sock=port.listener,
+            backlog=config.backlog,
+            **encrypted,
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End."""

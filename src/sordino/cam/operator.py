@@ -31,6 +31,11 @@ class Operator:
     source: str
     request_id: str
 
+    @property
+    def caller(self) -> str:
+        """As the audit log names him."""
+        return f"operator/{self.name}"
+
 
 @asynccontextmanager
 async def change(
@@ -55,7 +60,7 @@ async def change(
     entry = AuditEntry(
         at=clock.now(),
         appid=None,
-        caller=f"operator/{operator.name}",
+        caller=operator.caller,
         secret_id=None,
         source=operator.source,
         request_id=operator.request_id,

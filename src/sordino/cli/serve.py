@@ -37,6 +37,13 @@ TlsPort = Annotated[
         "--tls-port", help="Port to listen on for HTTPS, beside the other; 0 takes a free one. [SORDINO_TLS_PORT]"
     ),
 ]
+AdminPort = Annotated[
+    int | None,
+    typer.Option("--admin-port", help="Port to listen on for the admin API; 0 takes a free one. [SORDINO_ADMIN_PORT]"),
+]
+AdminHost = Annotated[
+    str | None, typer.Option("--admin-host", help="Address of the admin API's port. [SORDINO_ADMIN_HOST]")
+]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes. [SORDINO_WORKERS]")]
 Lifeline = Annotated[int | None, typer.Option("--lifeline", hidden=True)]
 
@@ -46,6 +53,8 @@ def serve(
     port: Port = None,
     tls_host: TlsHost = None,
     tls_port: TlsPort = None,
+    admin_host: AdminHost = None,
+    admin_port: AdminPort = None,
     data: Data = None,
     workers: Workers = None,
 ) -> None:
@@ -57,7 +66,16 @@ def serve(
 
     from sordino.adapters.data_directory import DataDirectoryError, locked
 
-    settings = read_settings(host=host, port=port, tls_host=tls_host, tls_port=tls_port, data=data, workers=workers)
+    settings = read_settings(
+        host=host,
+        port=port,
+        tls_host=tls_host,
+        tls_port=tls_port,
+        admin_host=admin_host,
+        admin_port=admin_port,
+        data=data,
+        workers=workers,
+    )
     _warn_of_unknown_variables()
     # Until the processes run, a stop unwinds the start: what was begun is ended in order.
     _on_stop_signals(_leave)
@@ -65,6 +83,7 @@ def serve(
         # First of all, so that a port that is taken leaves no new directory behind.
         listeners = [stack.enter_context(listener) for listener in _listen(settings)]
         _tls(settings)
+        _warn_of_clear_tokens(settings)
         try:
             stack.enter_context(locked(settings.data))
         except DataDirectoryError as error:
@@ -100,7 +119,7 @@ def _serve(settings: "Settings", listeners: "Sequence[socket.socket]", stack: "E
     _on_stop_signals(supervisor.stop)
     typer.echo(
         f"Sordino listens on {_urls(settings, listeners)} with {settings.workers} workers "
-        f"and the engine {settings.denoiser}."
+        f"and the engine {settings.denoiser}.{_admin_url(settings, listeners)}"
     )
     supervisor.run()
     typer.echo("Sordino has stopped.")
@@ -118,7 +137,10 @@ def api(
     port: Port = None,
     tls_host: TlsHost = None,
     tls_port: TlsPort = None,
+    admin_host: AdminHost = None,
+    admin_port: AdminPort = None,
     data: Data = None,
+    *,
     descriptors: Annotated[list[int] | None, typer.Option("--fd", hidden=True)] = None,
     lifeline: Lifeline = None,
 ) -> None:
@@ -129,29 +151,46 @@ def api(
     from sordino.adapters.open_files import allow_many
     from sordino.adapters.supervisor import hold_lifeline
 
-    settings = read_settings(host=host, port=port, tls_host=tls_host, tls_port=tls_port, data=data)
+    settings = read_settings(
+        host=host,
+        port=port,
+        tls_host=tls_host,
+        tls_port=tls_port,
+        admin_host=admin_host,
+        admin_port=admin_port,
+        data=data,
+    )
     hold_lifeline(lifeline)
     allow_many()
     if descriptors:
         listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     else:
         _warn_of_unknown_variables()
+        _warn_of_clear_tokens(settings)
         listeners = _listen(settings)
     tls = _tls(settings)
     if not descriptors:
         _prepare(settings)
-        typer.echo(f"Sordino listens on {_urls(settings, listeners)}.")
+        typer.echo(f"Sordino listens on {_urls(settings, listeners)}.{_admin_url(settings, listeners)}")
     asyncio.run(_run_api(settings, listeners, tls))
 
 
 async def _run_api(settings: "Settings", listeners: "Sequence[socket.socket]", tls: "ServerTls | None") -> None:
-    from sordino.api.server import Server
+    from sordino.api.server import Port, Server
     from sordino.bootstrap import open_application
 
-    plain, *encrypted = listeners
-    async with open_application(settings) as application:
+    plain, *others = listeners
+    ports = []
+    async with open_application(settings) as applications:
+        if settings.tls_port is not None:
+            ports.append(Port(others.pop(0), tls=tls))
+        if applications.admin is not None:
+            from sordino.api.admin.protocol import AdminProtocol
+
+            ports.append(Port(others.pop(), applications.admin, AdminProtocol, tls=tls if settings.admin_tls else None))
+        main = applications.main
         # It closes the sockets.
-        await Server(application, tls, *encrypted, on_stop=application.stop).serve(sockets=[plain])
+        await Server(main, tls, ports, on_stop=main.stop).serve(sockets=[plain])
 
 
 def worker(data: Data = None, lifeline: Lifeline = None) -> None:
@@ -222,13 +261,33 @@ def _warn_of_unknown_variables() -> None:
         structlog.get_logger(__name__).warning("no such setting; the variable has no effect", variable=name)
 
 
+def _warn_of_clear_tokens(settings: "Settings") -> None:
+    from ipaddress import ip_address
+
+    import structlog
+
+    if settings.admin_port is None or settings.admin_tls or settings.admin_host == "localhost":
+        return
+    try:
+        local = ip_address(settings.admin_host).is_loopback
+    except ValueError:  # a name, of a network
+        local = False
+    if not local:
+        structlog.get_logger(__name__).warning(
+            "tokens of the admin API cross the network in the clear; set SORDINO_ADMIN_TLS", host=settings.admin_host
+        )
+
+
 def _listen(settings: "Settings") -> "list[socket.socket]":
-    """The sockets of the plain port and, if there is TLS, of the encrypted one."""
-    plain = _listen_on(settings.host, settings.port, "--host ADDRESS --port NUMBER")
-    if settings.tls_port is None:
-        return [plain]
-    host = settings.tls_host or settings.host
-    return [plain, _listen_on(host, settings.tls_port, "--tls-host ADDRESS --tls-port NUMBER")]
+    """The sockets of the plain port, of the encrypted one and of the admin API's, of those two if they are set."""
+    listeners = [_listen_on(settings.host, settings.port, "--host ADDRESS --port NUMBER")]
+    if settings.tls_port is not None:
+        host = settings.tls_host or settings.host
+        listeners.append(_listen_on(host, settings.tls_port, "--tls-host ADDRESS --tls-port NUMBER"))
+    if settings.admin_port is not None:
+        options = "--admin-host ADDRESS --admin-port NUMBER"
+        listeners.append(_listen_on(settings.admin_host, settings.admin_port, options))
+    return listeners
 
 
 def _listen_on(host: str, port: int, options: str) -> "socket.socket":
@@ -245,8 +304,8 @@ def _listen_on(host: str, port: int, options: str) -> "socket.socket":
 
 
 def _tls(settings: "Settings") -> "ServerTls | None":
-    """What the encrypted port is encrypted with, if there is one."""
-    if settings.tls_port is None:
+    """What encrypted ports are encrypted with, if there is one."""
+    if settings.tls_port is None and not settings.admin_tls:
         return None
     from sordino.adapters.certificates import CertificateError
     from sordino.adapters.tls import Files, ServerTls
@@ -341,8 +400,9 @@ def _tell_root_key(key: "AccessKey", path: Path) -> None:
 
 def _environment(settings: "Settings") -> dict[str, str]:
     """What the child processes must see the same way: the options of the command line."""
-    port = {} if settings.tls_port is None else {"SORDINO_TLS_PORT": str(settings.tls_port)}
-    return {"SORDINO_DATA": str(settings.data.absolute()), "SORDINO_HOST": settings.host, **port}
+    ports = {"SORDINO_TLS_PORT": settings.tls_port, "SORDINO_ADMIN_PORT": settings.admin_port}
+    set_ports = {name: str(port) for name, port in ports.items() if port is not None}
+    return {"SORDINO_DATA": str(settings.data.absolute()), "SORDINO_HOST": settings.host, **set_ports}
 
 
 def _on_stop_signals(stop: Callable[[], None]) -> None:
@@ -361,11 +421,21 @@ def _leave() -> NoReturn:
 
 
 def _urls(settings: "Settings", listeners: "Sequence[socket.socket]") -> str:
-    hosts = (settings.host, settings.tls_host or settings.host)
-    return " and ".join(
-        f"{scheme}://{_printable(host)}:{listener.getsockname()[1]}"
-        for scheme, host, listener in zip(("http", "https"), hosts, listeners, strict=False)
-    )
+    ports = [("http", settings.host)]
+    if settings.tls_port is not None:
+        ports.append(("https", settings.tls_host or settings.host))
+    return " and ".join(_url(scheme, host, it) for (scheme, host), it in zip(ports, listeners, strict=False))
+
+
+def _admin_url(settings: "Settings", listeners: "Sequence[socket.socket]") -> str:
+    if settings.admin_port is None:
+        return ""
+    scheme = "https" if settings.admin_tls else "http"
+    return f" Its admin API is on {_url(scheme, settings.admin_host, listeners[-1])}."
+
+
+def _url(scheme: str, host: str, listener: "socket.socket") -> str:
+    return f"{scheme}://{_printable(host)}:{listener.getsockname()[1]}"
 
 
 def _printable(host: str) -> str:
