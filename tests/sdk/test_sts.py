@@ -32,6 +32,8 @@ from raw_http import host_of, send
 from sdk.signer import authorization
 from sdk.test_node import modules  # noqa: F401 - a fixture
 from server import REGION, Server, new_room
+from sordino.adapters.postgres.database import PostgresTransaction
+from sordino.domain.audit import AuditEntry, AuditSearch
 from sordino.domain.identity import CI_ROLE, CI_ROLE_TRUST
 from sordino.wire.sts import sign
 from support import job_body, start_service, wait_for_jobs
@@ -379,6 +381,45 @@ def test_plain_http(service: Server, owner: Key) -> None:
     assert reply.json()["Response"]["Error"]["Code"] == "InvalidParameter.ParamError"
     reply = requests.get(service.url, timeout=20)
     assert (reply.status_code, reply.headers["Content-Type"]) == (403, "application/xml")
+
+
+def log_of(people: People, *ids: str) -> dict[str, AuditEntry]:
+    """What the audit log tells of calls with these keys, once it tells of each; the action and the code by key."""
+    for _ in range(100):
+        entries = people._run(lambda tx: _search(tx, ids))
+        if {entry.secret_id for entry in entries} == set(ids):
+            return {str(entry.secret_id): entry for entry in entries}
+        time.sleep(0.1)
+    raise AssertionError(f"The log does not tell of {ids}.")
+
+
+async def _search(tx: PostgresTransaction, ids: tuple[str, ...]) -> list[AuditEntry]:
+    return [it.entry for one in ids for it in await tx.audit.search(AuditSearch(secret_id=one))]
+
+
+def test_the_log_tells_of_it(service: Server, people: People, owner: Key) -> None:
+    """Keys that were given out and those that were refused stand in the log, with what decided; no secret does."""
+    user, other = people.user(owner, allow("sts:GetFederationToken")), people.user(owner)
+    people.role(owner, "told", trust(user.principal))
+    key = federated(service, user, allow("*"))
+    wrong = people.user(owner)
+    assert refused(taken, service, other, owner, "told") == "UnauthorizedOperation"
+    client = cos_client_of_sts(service, wrong, secret_key="wrong", policy=json.loads(ALL))
+    assert code_of(client.get_credential) == "AuthFailure.SignatureFailure"
+    log = log_of(people, user.secret_id, other.secret_id, wrong.secret_id)
+    given, denied, guessed = (log[it.secret_id] for it in (user, other, wrong))
+    assert (given.action, given.allowed, given.code, given.caller) == (
+        "sts:GetFederationToken",
+        True,
+        "",
+        f"uin/{user.user}",
+    )
+    assert (denied.action, denied.allowed, denied.code) == ("sts:AssumeRole", False, "UnauthorizedOperation")
+    assert (denied.resource, denied.owner) == (f"qcs::cam::uin/{owner.uin}:roleName/told", owner.appid)
+    assert (guessed.allowed, guessed.code, guessed.caller) == (False, "AuthFailure.SignatureFailure", "unknown")
+    assert {entry.source for entry in log.values()} == {"127.0.0.1"}
+    assert (key.token or "") not in repr(log)
+    assert key.secret_key not in repr(log)
 
 
 # What a temporary key may do

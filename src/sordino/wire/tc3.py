@@ -6,7 +6,7 @@ https://cloud.tencent.com/document/product/1312/48171 ("Signature v3"), and the 
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import product
@@ -31,6 +31,7 @@ _AUTHORIZATION: Final = re.compile(
     r"Credential=(?P<id>[!-.0-~]{1,128})/(?P<date>[0-9-]{10})/(?P<service>[a-z0-9]{1,32})/tc3_request, *"
     r"SignedHeaders=(?P<headers>[A-Za-z0-9;_-]{1,1024}), *Signature=(?P<signature>[0-9a-f]{64})"
 )
+_SPELLINGS: Final[tuple[Callable[[str], str], ...]] = (str, str.lower)
 _SECONDS: Final = re.compile(r"[0-9]{1,10}")
 
 
@@ -128,7 +129,7 @@ class Tc3Signature:
 
     def _possible(self, secret_key: str) -> Iterable[str]:
         """Signatures of the request: SDKs differ in hosts, and in whether they sign values in lower case."""
-        for host, written in product(self.request.hosts, (str, str.lower)):
+        for host, written in product(self.request.hosts, _SPELLINGS):
             values = {name: host if name == "host" else self.request.header(name) for name in self.headers}
             yield sign(self.request, self.timestamp, {name: written(it) for name, it in values.items()}, secret_key)
 
