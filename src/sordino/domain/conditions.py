@@ -22,7 +22,6 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import unquote
 
-from sordino.domain.addresses import Address, Network
 from sordino.domain.patterns import Pattern
 
 Context = Mapping[str, tuple[str, ...]]
@@ -210,23 +209,23 @@ class _Network(NamedTuple):
 # A client asks more than once.
 @lru_cache(maxsize=1024)
 def _address(text: str) -> _Network:
-    return _network_of(ip_address(text))
+    address = ip_address(text)
+    return _as_numbers(address.version, int(address), 0)
 
 
 def _network(text: str) -> _Network:
     try:
-        return _network_of(ip_network(text, strict=False))
+        network = ip_network(text, strict=False)
     except ValueError:
         raise ValueError("is no address and no network; write 10.0.0.1 or 10.0.0.0/8") from None
+    return _as_numbers(network.version, int(network.network_address), network.max_prefixlen - network.prefixlen)
 
 
-def _network_of(what: Address | Network) -> _Network:
-    """An address is the network of it alone; IPv4 that is mapped into IPv6 is IPv4."""
-    network = ip_network(what)
-    number, host_bits = int(network.network_address), network.max_prefixlen - network.prefixlen
-    if network.version == 6 and number >> _V4_BITS == _MAPPED:
+def _as_numbers(version: int, number: int, host_bits: int) -> _Network:
+    """IPv4 that is mapped into IPv6 is IPv4."""
+    if version == 6 and number >> _V4_BITS == _MAPPED:
         return _Network(4, (number & _V4) >> host_bits, host_bits)
-    return _Network(network.version, number >> host_bits, host_bits)
+    return _Network(version, number >> host_bits, host_bits)
 
 
 def _inside(asked: _Network, wanted: _Network) -> bool:
