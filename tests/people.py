@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -20,6 +20,7 @@ from sordino.adapters.vault import FernetVault
 from sordino.domain.identity import (
     CI_ROLE,
     CI_ROLE_POLICY,
+    CI_ROLE_TRUST,
     AccessKey,
     Account,
     Policy,
@@ -102,20 +103,18 @@ class People:
 
     def user(self, owner: Key, *statements: Statement, name: str | None = None) -> Key:
         """A new user of an account, whose policy has these statements, with a key."""
-        uin = f"3000{next(_numbers):04}{secrets.randbelow(10**6):06}"
-        called = name or f"user-{uin}"
+        (key,) = self.users(owner, {name or f"user-{secrets.token_hex(8)}": statements}).values()
+        return key
 
-        async def make(tx: PostgresTransaction) -> AccessKey:
+    def users(self, owner: Key, policies: Mapping[str, Sequence[Statement]]) -> dict[str, Key]:
+        """The same of many at once, by their names."""
+
+        async def make(tx: PostgresTransaction) -> dict[str, Key]:
             account = await tx.identities.account(owner.appid)
             assert account is not None
-            user = User(uin=uin, appid=owner.appid, name=called, created_at=datetime.now(UTC))
-            assert await tx.users.add(user)
-            key = _access_key(account, uin)
-            await tx.users.add_key(key)
-            await _give(tx, owner.appid, Target(TargetKind.USER, uin), statements)
-            return key
+            return {name: await _add_user(tx, account, name, statements) for name, statements in policies.items()}
 
-        return _key(self._run(make))
+        return self._run(make)
 
     def may(self, key: Key, *statements: Statement) -> None:
         """Give a user these statements, and nothing else."""
@@ -161,28 +160,50 @@ class People:
             minutes: how long it lasts; less than 0: it is over.
             owner: the account of the role; None: the parent's.
         """
-        now = datetime.now(UTC)
-        made = TemporaryKey(
-            secret_id=_new_id(),
-            secret_key=secrets.token_hex(16),
-            token=secrets.token_hex(32),
-            appid=(owner or parent).appid,
-            parent=parent.secret_id,
-            role=role,
-            session_name="session",
-            policy=document(*statements) if statements else None,
-            created_at=now - timedelta(hours=1),
-            expires_at=now + timedelta(minutes=minutes),
-        )
+        policy = document(*statements) if statements else None
+        made = _temporary(parent, owner or parent, role=role, policy=policy, minutes=minutes)
         self._run(lambda tx: _add_temporary(tx, made))
-        return Key(
-            appid=made.appid,
-            secret_id=made.secret_id,
-            secret_key=made.secret_key,
-            uin=(owner or parent).uin,
-            user=parent.user,
-            token=made.token,
-        )
+        return _key_of_session(made, parent, owner or parent)
+
+    def sessions(self, parent: Key, roles: Mapping[str, Sequence[Statement]]) -> dict[str, Key]:
+        """New roles of an account that may do this, each with a temporary key, by their names."""
+
+        async def make(tx: PostgresTransaction) -> dict[str, Key]:
+            keys = {}
+            for name, statements in roles.items():
+                await tx.policies.put_role(Role(appid=parent.appid, name=name, trust=CI_ROLE_TRUST), datetime.now(UTC))
+                await _give(tx, parent.appid, Target(TargetKind.ROLE, name), statements)
+                made = _temporary(parent, parent, role=name, policy=None, minutes=30)
+                await _add_temporary(tx, made)
+                keys[name] = _key_of_session(made, parent, parent)
+            return keys
+
+        return self._run(make)
+
+    def disable(self, key: Key, *, what: str) -> None:
+        """End what a key rests on: the ``key`` itself, its ``user``, its ``account``; or ``remove`` the key."""
+
+        async def end(tx: PostgresTransaction) -> None:
+            match what:
+                case "key":
+                    assert await tx.users.change_key(key.appid, key.secret_id, enabled=False, requests_per_second=None)
+                case "user":
+                    (name,) = [it.name for it in await tx.users.list(key.appid) if it.uin == key.user]
+                    assert await tx.users.enable(key.appid, name, enabled=False)
+                case "account":
+                    assert await tx.identities.change_account(key.appid, name=None, enabled=False)
+                case "remove":
+                    assert await tx.users.remove_key(key.appid, key.secret_id)
+
+        self._run(end)
+
+    def remove_role(self, owner: Key, name: str) -> None:
+        """Remove a role of an account."""
+
+        async def remove(tx: PostgresTransaction) -> None:
+            assert await tx.policies.remove_role(owner.appid, name)
+
+        self._run(remove)
 
     def bucket_policy(self, bucket: str, *statements: Statement) -> None:
         """Give a bucket a policy of these statements; none: no policy."""
@@ -233,7 +254,16 @@ class People:
         return asyncio.run(run())
 
 
-async def _give(tx: PostgresTransaction, appid: str, target: Target, statements: tuple[Statement, ...]) -> None:
+async def _add_user(tx: PostgresTransaction, account: Account, name: str, statements: Sequence[Statement]) -> Key:
+    uin = f"3000{next(_numbers):04}{secrets.randbelow(10**6):06}"
+    assert await tx.users.add(User(uin=uin, appid=account.appid, name=name, created_at=datetime.now(UTC)))
+    key = _access_key(account, uin)
+    await tx.users.add_key(key)
+    await _give(tx, account.appid, Target(TargetKind.USER, uin), statements)
+    return _key(key)
+
+
+async def _give(tx: PostgresTransaction, appid: str, target: Target, statements: Sequence[Statement]) -> None:
     for name in await tx.policies.attached(appid, target):
         await tx.policies.detach(appid, name, target)
     if statements:
@@ -259,6 +289,33 @@ async def _add_temporary(tx: PostgresTransaction, key: TemporaryKey) -> None:
             key.created_at,
             key.expires_at,
         ],
+    )
+
+
+def _temporary(parent: Key, owner: Key, *, role: str | None, policy: str | None, minutes: float) -> TemporaryKey:
+    now = datetime.now(UTC)
+    return TemporaryKey(
+        secret_id=_new_id(),
+        secret_key=secrets.token_hex(16),
+        token=secrets.token_hex(32),
+        appid=owner.appid,
+        parent=parent.secret_id,
+        role=role,
+        session_name="session",
+        policy=policy,
+        created_at=now - timedelta(hours=1),
+        expires_at=now + timedelta(minutes=minutes),
+    )
+
+
+def _key_of_session(made: TemporaryKey, parent: Key, owner: Key) -> Key:
+    return Key(
+        appid=made.appid,
+        secret_id=made.secret_id,
+        secret_key=made.secret_key,
+        uin=owner.uin,
+        user=parent.user,
+        token=made.token,
     )
 
 
