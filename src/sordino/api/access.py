@@ -13,10 +13,11 @@ from typing import Final
 from sordino import errors
 from sordino.api.auth import unsigned
 from sordino.api.call import Call
-from sordino.api.context import context_of
+from sordino.api.context import NOTHING, context_of
 from sordino.api.operation import OF_THE_CALLER, About, Operation, resource_of
 from sordino.domain.acl import READING, Acl
 from sordino.domain.bucket import Bucket, StoredObject
+from sordino.domain.conditions import Context
 from sordino.domain.decision import Asked, Decision, Effect, decide
 from sordino.domain.identity import NamedPolicy
 from sordino.domain.resource import Resource, cos_resource
@@ -43,14 +44,21 @@ async def authorize(call: Call, operation: Operation) -> Call:
     return call
 
 
-async def allow(call: Call, action: str, about: About) -> Call:
-    """The same of an action; the call comes back with the object, where its access control list was looked at."""
+async def allow(call: Call, action: str, about: About, body: Context = NOTHING) -> Call:
+    """The same of an action; the call comes back with the object, where its access control list was looked at.
+
+    Args:
+        call: the request.
+        action: what it does.
+        about: with what.
+        body: condition keys that its body tells rather than its head.
+    """
     resource = resource_of(call, about)
     if about in OF_THE_CALLER:
         require(call, action, resource)
         return call
     bucket = call.any_bucket()
-    decision = _decide(call, action, resource, bucket)
+    decision = _decide(call, action, resource, bucket, body)
     if not decision.allowed:
         opened = await _open_to_all(call, about, bucket) if _may_be_open(action, decision) else None
         if opened is None:
@@ -101,8 +109,10 @@ async def object_to_read(call: Call) -> tuple[Bucket, StoredObject]:
     return bucket, call.stored or await call.services.objects.head(bucket, call.object_key)
 
 
-def _decide(call: Call, action: str, resource: Resource, bucket: Bucket | None = None) -> Decision:
-    asked = Asked(action=action, resource=resource, context=context_of(call, action, resource))
+def _decide(
+    call: Call, action: str, resource: Resource, bucket: Bucket | None = None, body: Context = NOTHING
+) -> Decision:
+    asked = Asked(action=action, resource=resource, context=context_of(call, action, resource, body))
     policy = None if bucket is None or bucket.policy is None else NamedPolicy(bucket.name, bucket.policy)
     return decide(call.caller, asked, policy)
 

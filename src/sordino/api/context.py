@@ -64,15 +64,19 @@ class LazyContext(Mapping[str, tuple[str, ...]]):
         return len(self._known)
 
 
-def context_of(call: Call, action: str, resource: Resource) -> Context:
+NOTHING: Final[Context] = MappingProxyType({})
+
+
+def context_of(call: Call, action: str, resource: Resource, body: Context = NOTHING) -> Context:
     """What is known of a request of COS or CI.
 
     Args:
         call: the request.
         action: that is decided over.
         resource: with what.
+        body: what its body tells of it.
     """
-    return LazyContext(lambda: _known(call, action, resource))
+    return LazyContext(lambda: {**_known(call, action, resource), **body})
 
 
 def _known(call: Call, action: str, resource: Resource) -> Context:
