@@ -134,7 +134,7 @@ class Visit:
             at,
             action=step.action,
             resource=str(step.resource),
-            owner=step.resource.owner.appid,
+            owner=step.resource.owner.appid or None,
             allowed=step.allowed,
             code=code,
             reason=step.reason,

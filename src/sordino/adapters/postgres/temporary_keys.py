@@ -28,8 +28,9 @@ VALUES
 # Of all keys of the account that asks, so that asking for roles of others uses nobody else's up.
 _COUNT: Final = """
 SELECT count(*) AS number
-  FROM (SELECT FROM temporary_keys JOIN access_keys ON access_keys.secret_id = parent
-         WHERE access_keys.appid = %(appid)s AND expires_at > %(now)s LIMIT %(most)s) AS live
+  FROM (SELECT FROM temporary_keys
+         WHERE parent = ANY(ARRAY(SELECT secret_id FROM access_keys WHERE appid = %(appid)s))
+           AND expires_at > %(now)s LIMIT %(most)s) AS live
 """
 _SESSION: Final = """
 SELECT session_name, coalesce(access_keys.uin, accounts.uin) AS uin

@@ -110,7 +110,8 @@ CREATE TABLE temporary_keys (
 );
 
 CREATE INDEX temporary_keys_by_end ON temporary_keys (expires_at);
-CREATE INDEX temporary_keys_by_parent ON temporary_keys (parent);
+-- Those of an account that are good yet are counted whenever one is asked for, from this index alone.
+CREATE INDEX temporary_keys_by_parent ON temporary_keys (parent, expires_at);
 CREATE INDEX temporary_keys_by_role ON temporary_keys (appid, role);
 
 ALTER TABLE buckets ADD COLUMN policy text;
