@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from sordino.api.admin.call import Call, Governing, Looking
-from sordino.api.admin.fields import Appid, Body, Text, View, given
+from sordino.api.admin.fields import Appid, Body, Changes, Text, View, given
 from sordino.api.admin.keys import NewKeyView
 from sordino.cam.accounts import MAX_NUMBER, MAX_SECONDS, NewAllowance
 from sordino.cam.names import MAX_NAME
@@ -62,7 +62,7 @@ class CreatedAccount(View):
     """The first key of its root."""
 
 
-class AllowanceChanges(Body):
+class AllowanceChanges(Changes):
     """What of an allowance to set; null: as the server is set."""
 
     requests_per_second: Annotated[int, Field(ge=1, le=MAX_NUMBER)] | None = None
@@ -70,7 +70,7 @@ class AllowanceChanges(Body):
     audio_seconds: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
 
 
-class AccountChanges(Body):
+class AccountChanges(Changes):
     """What of an account to set."""
 
     name: _Name = ""

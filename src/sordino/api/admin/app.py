@@ -20,6 +20,7 @@ from sordino.api.admin.call import BEARER, CALL, Cases
 from sordino.api.admin.failures import Failure, failed, of_http, of_validation
 from sordino.api.admin.fields import MAX_BYTES
 from sordino.api.admin.sign_in import sign_in
+from sordino.api.body import chunks
 from sordino.domain.ports import DatabaseUnavailableError
 from sordino.errors import ServiceError
 from sordino.version import __version__
@@ -72,17 +73,17 @@ class AdminApplication:
             )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = scope[REQUEST_ID]
-        if scope["path"] != DOCUMENT:
-            try:
-                scope[CALL] = await sign_in(self._cases, Request(scope), request_id)
-            except ServiceError as refusal:
-                await failed(refusal, request_id)(scope, receive, send)
-                return
-            except DatabaseUnavailableError as error:
-                await failed(_away(error), request_id)(scope, receive, send)
-                return
-        await self._routes(scope, receive, send)
+        request = Request(scope, receive)
+        try:
+            if scope["path"] != DOCUMENT:
+                scope[CALL] = await sign_in(self._cases, request, scope[REQUEST_ID])
+            body = b"".join([chunk async for chunk in chunks(request, MAX_BYTES, errors.CONTENT_TOO_LARGE)])
+        except ServiceError as refusal:
+            await _fail(refusal, scope)(scope, receive, send)
+        except DatabaseUnavailableError as error:
+            await _fail(_away(error), scope)(scope, receive, send)
+        else:
+            await self._routes(scope, _having(body, receive), send)
 
 
 def routes() -> FastAPI:
@@ -95,7 +96,6 @@ def routes() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=MAX_BYTES,
         telemetry=_SILENT,
         generate_unique_id_function=_name,
         dependencies=[Depends(BEARER)],
@@ -111,6 +111,16 @@ def routes() -> FastAPI:
     return app
 
 
+def _having(body: bytes, receive: Receive) -> Receive:
+    """What is received where the body has been already: it, and what comes after it."""
+    parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return parts.pop() if parts else await receive()
+
+    return receive_again
+
+
 def _name(route: APIRoute) -> str:
     return route.name
 
@@ -122,8 +132,11 @@ def _away(error: Exception) -> ServiceError:
 
 def _told(read: Callable[..., ServiceError]) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def tell(request: Request, exception: Exception) -> Response:
-        refusal = read(exception)
-        log.info("refused", code=refusal.code, message=refusal.message)
-        return failed(refusal, request.scope[REQUEST_ID])
+        return _fail(read(exception), request.scope)
 
     return tell
+
+
+def _fail(refusal: ServiceError, scope: Scope) -> Response:
+    log.info("refused", code=refusal.code, message=refusal.message)
+    return failed(refusal, scope[REQUEST_ID])

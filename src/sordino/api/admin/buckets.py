@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from sordino.api.admin.call import Changing, Defaults, Governing, Looking
-from sordino.api.admin.fields import OF_DOCUMENT, Body, BucketName, Document, Id, View, given, parsed
+from sordino.api.admin.fields import OF_DOCUMENT, Body, BucketName, Changes, Document, Id, View, given, parsed
 from sordino.domain.acl import Acl
 from sordino.domain.page import MAX_PAGE_SIZE, Page
 from sordino.domain.queue import MAX_LIMIT, Queue, QueueState
@@ -56,7 +56,7 @@ class BucketView(View):
     has_policy: bool
 
 
-class QuotaChanges(Body):
+class QuotaChanges(Changes):
     """What of a quota to set; null: no limit."""
 
     max_objects: _Most = None
@@ -86,7 +86,7 @@ class QueueView(View):
     weight: int
 
 
-class QueueChanges(Body):
+class QueueChanges(Changes):
     """What of a queue to set; null: the server's setting."""
 
     max_size: _Limit = None

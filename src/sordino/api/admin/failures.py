@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sordino import errors
-from sordino.api.admin.fields import JSON, MAX_BYTES, View
+from sordino.api.admin.fields import JSON, View
 from sordino.errors import ErrorKind, ServiceError
 
 
@@ -27,12 +27,10 @@ class Failure(View):
 _OF_HTTP: Final[Mapping[int, ErrorKind]] = {
     404: errors.INVALID_URL,
     405: errors.METHOD_NOT_ALLOWED,
-    413: errors.CONTENT_TOO_LARGE,
 }
 _MESSAGES: Final[Mapping[int, str]] = {
     400: "The body could not be read; send JSON in UTF-8.",
     404: "There is no such call; see /openapi.json.",
-    413: f"The body has more than {MAX_BYTES} bytes.",
 }
 
 

@@ -1,7 +1,7 @@
 """What paths, queries and bodies of the admin API are made of."""
 
 import json
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -13,7 +13,7 @@ MAX_BYTES: Final = 256 * 1024
 
 JSON: Final = "application/json"
 
-Text = Annotated[str, StringConstraints(max_length=2048, pattern=r"^\P{Cc}*$")]
+Text = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 """On one line, and without what a terminal would obey."""
 
 NAME: Final = r"^[A-Za-z0-9+=,.@_-]{1,64}$"
@@ -38,10 +38,20 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
-B = TypeVar("B", bound=Body)
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """Say nothing of what stands in for a field that was not sent: it is never looked at."""
+    schema["minProperties"] = 1
+    for field in schema["properties"].values():
+        field.pop("default", None)
 
 
-def given(body: Body) -> dict[str, Any]:
+class Changes(Body):
+    """What is sent to change something; what is not sent stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+
+def given(body: Changes) -> dict[str, Any]:
     """What of a body was sent, which may be null.
 
     Raises:

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from sordino.api.admin.call import Changing, Looking
-from sordino.api.admin.fields import Appid, Body, Name, SecretId, View, given
+from sordino.api.admin.fields import Appid, Changes, Name, SecretId, View, given
 from sordino.cam.accounts import MAX_NUMBER
 from sordino.domain.identity import KeyUse
 
@@ -36,7 +36,7 @@ class KeyView(View):
     """Last, to the minute or so; null: never."""
 
 
-class KeyChanges(Body):
+class KeyChanges(Changes):
     """What of a key to set."""
 
     enabled: bool = True
