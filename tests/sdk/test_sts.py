@@ -10,7 +10,7 @@ from configparser import ConfigParser
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 import pytest
 import requests
@@ -243,6 +243,70 @@ def test_a_proxy_for_the_general_client(service: Server, owner: Key) -> None:
     client = general_client(service, owner, endpoint=None, proxy=service.url)
     client.profile.unsignedPayload = True
     assert client.GetCallerIdentity(models.GetCallerIdentityRequest()).UserId == owner.uin
+
+
+# What the clients in other languages send, word for word
+
+
+@pytest.mark.parametrize(
+    ("client", "policy"),
+    [
+        ("node", lambda it: quote(json.dumps(it, separators=(",", ":")), safe="!~*'()")),
+        ("go", lambda it: quote_plus(json.dumps(it))),
+        ("java", lambda it: json.dumps(it, indent=2)),
+        ("php", lambda it: quote_plus(json.dumps(it))),
+    ],
+    ids=["node", "go", "java", "php"],
+)
+def test_clients_in_other_languages(
+    service: Server, people: People, owner: Key, bucket: str, client: str, policy: Callable[[object], str]
+) -> None:
+    """Each escapes its policy in its own way; some name a principal, and buckets in their old form."""
+    name, _, appid = bucket.rpartition("-")
+    statement = {
+        "action": ["name/cos:GetObject"],
+        "effect": "allow",
+        "principal": {"qcs": "*" if client == "node" else ["*"]},
+        "resource": [f"qcs::cos:{REGION}:uid/{appid}:prefix//{appid}/{name}/in/*"],
+    }
+    values = {
+        "SecretId": owner.secret_id,
+        "Timestamp": str(int(time.time())),
+        "Nonce": "9223372036854775807",
+        "Action": "GetFederationToken",
+        "DurationSeconds": "1800",
+        "Version": "2018-08-13",
+        "Region": REGION,
+        "Policy": policy({"version": "2.0", "statement": [statement]}),
+        "Name": f"cos-sts-{client}",
+    }
+    values["Signature"] = sign("POST", STS_HOST, values, owner.secret_key)
+    got = requests.post(f"{service.url}/", data=values, timeout=20).json()["Response"]["Credentials"]
+    key = Key(appid=appid, secret_id=got["TmpSecretId"], secret_key=got["TmpSecretKey"], token=got["Token"])
+    assert people.client(key).get_object(bucket, "in/a")["Content-Length"] == "4"
+    assert refused(people.client(key).get_object, bucket, "out/a") == "AccessDenied"
+
+
+def test_role_without_a_policy_in_go(service: Server, people: People, owner: Key, bucket: str) -> None:
+    """Go sends a policy and an external id that are empty, and signs them."""
+    people.role(owner, "gopher", trust(owner.principal), allow("cos:GetObject"))
+    values = {
+        "SecretId": owner.secret_id,
+        "Policy": "",
+        "RoleArn": f"qcs::cam::uin/{owner.uin}:roleName/gopher",
+        "RoleSessionName": "go",
+        "ExternalId": "",
+        "DurationSeconds": "1800",
+        "Region": REGION,
+        "Timestamp": str(int(time.time())),
+        "Nonce": "1",
+        "Action": "AssumeRole",
+        "Version": "2018-08-13",
+    }
+    values["Signature"] = sign("POST", STS_HOST, values, owner.secret_key)
+    got = requests.post(service.url, data=values, timeout=20).json()["Response"]["Credentials"]
+    key = Key(appid=owner.appid, secret_id=got["TmpSecretId"], secret_key=got["TmpSecretKey"], token=got["Token"])
+    assert people.client(key).get_object(bucket, "in/a")["Content-Length"] == "4"
 
 
 # Refusals
