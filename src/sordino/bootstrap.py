@@ -192,8 +192,9 @@ async def prepare(settings: Settings, keep: Callable[[AccessKey], None]) -> Acce
     await migrate(database_url(settings), settings.database_schema)
     async with open_foundation(settings) as foundation:
         async with foundation.database.transaction() as tx:
-            await tx.identities.check_keys()
-            await tx.identities.seal_keys()
+            await tx.secrets.check()
+            await tx.secrets.seal()
+            await tx.secrets.renew()
         return await ensure_root(foundation.database, keep)
 
 

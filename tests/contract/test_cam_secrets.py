@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from psycopg import sql
 
-from rows import NOW, OPERATOR, ROOT, VAULT, changes, execute
+from rows import BUCKET, NOW, OPERATOR, ROOT, VAULT, changes, execute
 from sordino.adapters.postgres import migrate as migrate_module
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.adapters.postgres.migrate import migrate, migrations
@@ -135,6 +135,41 @@ async def test_a_start_without_the_key(dsn: str, schema: str, tmp_path: Path) ->
         assert (path.read_bytes() if path.exists() else None) == content
         path.write_bytes(good)
     assert await prepare(settings(dsn, schema, tmp_path), no_root) is None
+
+
+async def test_a_new_key_of_secrets(database: PostgresDatabase, tmp_path: Path) -> None:
+    """In front of the old one it encrypts all anew, keys and mounts, once; then the old one is needed no more."""
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    both, alone = (FernetVault(data=tmp_path, keys=keys) for keys in ((new, old), (new,)))
+    before = FernetVault(data=tmp_path, keys=(old,))
+    await execute(database, "UPDATE access_keys SET secret = %s", before.seal("s"))
+    lost = VAULT.seal("lost")
+    await execute(database, "INSERT INTO mounts VALUES (%s, 's3://b', '{}', %s)", BUCKET, before.seal("m"))
+    await execute(
+        database,
+        "INSERT INTO access_keys (secret_id, secret, sealed, appid) VALUES ('lost', %s, true, %s)",
+        lost,
+        APPID,
+    )
+    for renewed in (2, 0):
+        async with open_database(database.conninfo, database.schema, both) as it, it.transaction() as tx:
+            assert await tx.secrets.renew() == renewed
+    async with open_database(database.conninfo, database.schema, alone) as it, it.reading() as tx:
+        assert (await tx.identities.signer(ROOT.secret_id, ""))[0].secret_key == "s"
+        with pytest.raises(VaultError, match="does not have"):
+            await tx.identities.signer("lost", "")
+    (mount,) = await execute(database, "SELECT sealed FROM mounts")
+    assert alone.open(str(mount["sealed"])) == "m"
+    assert await execute(database, "SELECT secret FROM access_keys WHERE secret_id = 'lost'") == [{"secret": lost}]
+
+
+async def test_mounts_are_looked_at_as_well(database: PostgresDatabase, tmp_path: Path) -> None:
+    """A machine that could read no mount is told when it starts."""
+    await execute(database, "DELETE FROM access_keys")
+    await execute(database, "INSERT INTO mounts VALUES (%s, 's3://b', '{}', %s)", BUCKET, VAULT.seal("m"))
+    async with open_database(database.conninfo, database.schema, FernetVault(data=tmp_path)) as it, it.reading() as tx:
+        with pytest.raises(VaultError, match=KEY_FILE):
+            await tx.secrets.check()
 
 
 async def test_another_machine_adds_no_key(database: PostgresDatabase, tmp_path: Path) -> None:

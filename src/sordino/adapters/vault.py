@@ -49,6 +49,18 @@ class FernetVault:
                 f"service needs the same {KEY_FILE}, or SORDINO_SECRETS_KEY: copy it from the one that sealed it."
             ) from None
 
+    def is_newest(self, sealed: str) -> bool:
+        """Whether it was sealed with the key that seals now.
+
+        Raises:
+            VaultError: there is no key.
+        """
+        try:
+            _fernet(self._keys(make=False)[:1]).decrypt(sealed)
+        except InvalidToken:
+            return False
+        return True
+
     def _keys(self, *, make: bool) -> tuple[str, ...]:
         return self.keys or self._file(make=make)
 

@@ -112,7 +112,7 @@ class Accounts:
                     f"There is an account {account.appid}, or somebody has the uin {account.uin}; name others, or none."
                 )
             # What this machine encrypts the service must be able to read.
-            await tx.identities.check_keys()
+            await tx.secrets.check()
             await tx.users.add_key(key)
         return account, key
 

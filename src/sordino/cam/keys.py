@@ -114,7 +114,7 @@ async def _add(it: Change, uin: str | None) -> AccessKey:
         raise errors.LIMIT_EXCEEDED(f"There are {MAX_KEYS} keys, as many as there may be; remove one first.")
     key = new_access_key(it.account, uin)
     # What this machine encrypts the service must be able to read.
-    await it.tx.identities.check_keys()
+    await it.tx.secrets.check()
     await it.tx.users.add_key(key)
     return key
 

@@ -88,15 +88,31 @@ class Identities(Protocol):
         """Set what is not None; the account, or None."""
         ...
 
-    async def seal_keys(self) -> int:
-        """Encrypt the secrets that an older version left in the clear; how many."""
-        ...
 
-    async def check_keys(self) -> None:
-        """See that what was encrypted can be read here.
+class Secrets(Protocol):
+    """The secrets of keys and mounts, all together."""
+
+    async def check(self) -> None:
+        """See that what was encrypted can be read here, by one secret of each kind.
 
         Raises:
             VaultError: it cannot.
+        """
+        ...
+
+    async def seal(self) -> int:
+        """Encrypt the secrets that an older version left in the clear; how many.
+
+        Raises:
+            VaultError: there is nothing to encrypt them with.
+        """
+        ...
+
+    async def renew(self) -> int:
+        """Encrypt those anew that an older key did; how many.
+
+        Raises:
+            VaultError: the keys cannot be read.
         """
         ...
 

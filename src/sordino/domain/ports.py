@@ -18,6 +18,7 @@ from sordino.domain.cam_ports import (
     AuditLog,
     Identities,
     Policies,
+    Secrets,
     TemporaryKeys,
     Users,
 )
@@ -709,6 +710,11 @@ class Transaction(Protocol):
         ...
 
     @property
+    def secrets(self) -> Secrets:
+        """Secrets of every kind."""
+        ...
+
+    @property
     def users(self) -> Users:
         """Users, groups and keys."""
         ...
@@ -1000,6 +1006,14 @@ class Vault(Protocol):
 
         Raises:
             VaultError: it was sealed with a key that is not here.
+        """
+        ...
+
+    def is_newest(self, sealed: str) -> bool:
+        """Whether it was sealed with the key that seals now.
+
+        Raises:
+            VaultError: there is no key.
         """
         ...
 

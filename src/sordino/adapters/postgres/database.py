@@ -28,6 +28,7 @@ from sordino.adapters.postgres.objects import PostgresObjects
 from sordino.adapters.postgres.policies import PostgresPolicies
 from sordino.adapters.postgres.queues import PostgresQueues
 from sordino.adapters.postgres.releases import PostgresReleases
+from sordino.adapters.postgres.secrets import PostgresSecrets
 from sordino.adapters.postgres.session import Connection, conninfo, lazy, unavailable_when_lost
 from sordino.adapters.postgres.sharing import PostgresSharing
 from sordino.adapters.postgres.templates import PostgresTemplates
@@ -77,6 +78,7 @@ class PostgresTransaction:
     __slots__ = ("_tasks", "connection", "vault")
 
     identities = _Sealing(PostgresIdentities)
+    secrets = _Sealing(PostgresSecrets)
     users = _Sealing(PostgresUsers)
     policies = _Plain(PostgresPolicies)
     temporary_keys = _Sealing(PostgresTemporaryKeys)

@@ -131,9 +131,6 @@ UPDATE accounts
  WHERE appid = %(appid)s
 RETURNING {ACCOUNT}
 """  # noqa: S608 - as above
-_CLEAR: Final = "SELECT secret_id, secret FROM access_keys WHERE NOT sealed FOR UPDATE"
-_SEAL: Final = "UPDATE access_keys SET secret = %(secret)s, sealed = true WHERE secret_id = %(secret_id)s"
-_SEALED: Final = "SELECT secret FROM access_keys WHERE sealed ORDER BY number LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,24 +242,6 @@ class PostgresIdentities(Statements):
         }
         row = await self._row(_ALLOW, change)
         return account_of(row) if row else None
-
-    async def seal_keys(self) -> int:
-        """Encrypt the secrets that an older version left in the clear; how many."""
-        rows = await (await self.connection.execute(_CLEAR)).fetchall()
-        for row in rows:
-            await self.connection.execute(
-                _SEAL, {"secret_id": row["secret_id"], "secret": self.vault.seal(row["secret"])}
-            )
-        return len(rows)
-
-    async def check_keys(self) -> None:
-        """See that what was encrypted can be read here.
-
-        Raises:
-            VaultError: it cannot.
-        """
-        if row := await self._row(_SEALED, {}):
-            self.vault.open(row["secret"])
 
 
 def key_row(key: AccessKey, vault: Vault) -> Mapping[str, Any]:
