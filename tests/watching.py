@@ -8,6 +8,7 @@ from people import Key, People
 from sordino.adapters.postgres.database import PostgresTransaction
 from sordino.domain.audit import AuditEntry, AuditSearch
 from sordino.domain.identity import Allowance
+from sordino.domain.quota import Quota
 
 PATIENCE = 20.0
 
@@ -53,6 +54,10 @@ class Watchers(People):
             )
 
         self._run(limit)
+
+    def quota(self, bucket: str, max_bytes: int | None) -> None:
+        """Bound, or not, what a bucket may hold."""
+        self._run(lambda tx: tx.buckets.limit(bucket, Quota(bytes=max_bytes)))
 
     def everything(self) -> str:
         """All that the log holds, as the database keeps it."""
