@@ -7,7 +7,7 @@ from typing import Final
 
 from sordino import errors
 from sordino.cam.accounts import MAX_NUMBER
-from sordino.cam.numbers import new_access_key
+from sordino.cam.numbers import new_access_key, new_secret_id
 from sordino.cam.operator import Change, Changes, Operator
 from sordino.cam.users import user_of
 from sordino.domain.identity import AccessKey, KeyUse
@@ -30,9 +30,9 @@ class Keys:
             ServiceError: NoSuchEntity, LimitExceeded.
             VaultError: this machine has not the key that the secrets in the database are encrypted with.
         """
-        owner = "root" if user is None else f"user/{user}"
-        async with self.changes.of(operator, "cam:CreateAccessKey", appid, owner) as it:
-            return await _add(it, await _uin(it.tx, appid, user))
+        owner, secret_id = "root" if user is None else f"user/{user}", new_secret_id()
+        async with self.changes.of(operator, "cam:CreateAccessKey", appid, owner, _path(secret_id)) as it:
+            return await _add(it, await _uin(it.tx, appid, user), secret_id)
 
     async def every(self, appid: str, user: str | None) -> Sequence[KeyUse]:
         """Keys of a user, or of the root, the first one first, without their secrets.
@@ -87,8 +87,9 @@ class Keys:
             ServiceError: NoSuchEntity, LimitExceeded.
             VaultError: as ``add``.
         """
-        async with self.changes.of(operator, "cam:CreateAccessKey", appid, _path(secret_id)) as it:
-            return await _add(it, (await _key(it, secret_id)).key.uin)
+        new = new_secret_id()
+        async with self.changes.of(operator, "cam:CreateAccessKey", appid, _path(secret_id), _path(new)) as it:
+            return await _add(it, (await _key(it, secret_id)).key.uin, new)
 
     async def remove(self, operator: Operator, appid: str, secret_id: str) -> None:
         """Remove a key with the temporary keys that it asked for.
@@ -109,10 +110,10 @@ async def _uin(tx: Transaction, appid: str, user: str | None) -> str | None:
     return None if user is None else (await user_of(tx, appid, user)).uin
 
 
-async def _add(it: Change, uin: str | None) -> AccessKey:
+async def _add(it: Change, uin: str | None, secret_id: str) -> AccessKey:
     if len(await it.tx.users.keys(it.account.appid, uin)) >= MAX_KEYS:
         raise errors.LIMIT_EXCEEDED(f"There are {MAX_KEYS} keys, as many as there may be; remove one first.")
-    key = new_access_key(it.account, uin)
+    key = new_access_key(it.account, uin, secret_id=secret_id)
     # What this machine encrypts the service must be able to read.
     await it.tx.secrets.check()
     await it.tx.users.add_key(key)

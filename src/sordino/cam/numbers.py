@@ -19,9 +19,14 @@ def new_temporary_pair() -> tuple[str, str]:
     return "AKID" + _random(64), _random(44)
 
 
-def new_access_key(account: Account, uin: str | None = None) -> AccessKey:
-    """A key pair of a user of an account, or of its root: SecretId ``AKID`` + 32, SecretKey 32."""
-    return AccessKey(secret_id="AKID" + _random(32), secret_key=_random(32), account=account, uin=uin)
+def new_secret_id() -> str:
+    """The id of a key: ``AKID`` + 32."""
+    return "AKID" + _random(32)
+
+
+def new_access_key(account: Account, uin: str | None = None, *, secret_id: str | None = None) -> AccessKey:
+    """A key pair of a user of an account, or of its root, of that id or another one; the SecretKey has 32 characters."""
+    return AccessKey(secret_id=secret_id or new_secret_id(), secret_key=_random(32), account=account, uin=uin)
 
 
 def _random(length: int) -> str:
