@@ -8,21 +8,23 @@ import json
 import random
 import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import md5
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from people import Key, People, Statement, allow, deny
+from people import Key, People, Statement, allow, deny, document
 from raw_http import send
 from server import REGION, Server
-from sordino.api import cmq, operations
-from sordino.wire.cmq import PATH, sign
+from sordino.api import cmq, operations, sts
+from sordino.wire.cmq import PATH
+from sordino.wire.cmq import sign as cmq_sign
+from sordino.wire.sts import sign as sts_sign
 
 SETTINGS = "<Request><Name>n</Name><State>Paused</State><NotifyConfig/></Request>"
 TEMPLATE = "<Request><Tag>NoiseReduction</Tag><Name>n</Name><NoiseReduction/></Request>"
@@ -63,10 +65,10 @@ class Row:
     """A call.
 
     Attributes:
-        kind: ``ci``, ``cos`` or ``cmq``.
-        target: path and query, of CMQ the Action; braces stand for what the stage has.
+        kind: ``ci``, ``cos``, ``cmq`` or ``sts``.
+        target: path and query, of CMQ and STS the Action; braces stand for what the stage has.
         needs: the actions that must be allowed, and on what.
-        body: of CMQ the other parameters, as JSON.
+        body: of CMQ and STS the other parameters, as JSON.
         bucket: the stage's word for it; empty: the call names none.
         ends: how it may end for who may make it: codes; empty: it is done.
     """
@@ -172,7 +174,17 @@ def _messages() -> Iterator[Row]:
     yield message("ListSubscriptionByTopic", on=TOPIC)
 
 
+def _temporary_keys() -> Iterator[Row]:
+    policy = json.dumps({"version": "2.0", "statement": [allow("cos:GetObject")]}).replace("{", "{{").replace("}", "}}")
+    federate = json.dumps({"Name": "matrix", "Policy": policy})
+    yield Row("sts", "POST", "GetFederationToken", (("sts:GetFederationToken", ALL),), federate, bucket="")
+    assume = json.dumps({"RoleArn": "qcs::cam::uin/{uin}:roleName/{name}", "RoleSessionName": "matrix"})
+    role = "qcs::cam::uin/{uin}:roleName/{name}"
+    yield Row("sts", "POST", "AssumeRole", (("sts:AssumeRole", role),), assume, bucket="")
+
+
 ROWS: Final = (
+    *_temporary_keys(),
     *_jobs(),
     ci("POST /template", "CreateMediaTemplate", body=TEMPLATE, ends="|TemplateNameDuplicate"),
     ci("GET /template", "DescribeMediaTemplates"),
@@ -273,7 +285,9 @@ class Asker(StrEnum):
 
 
 MAY: Final = frozenset({Asker.EXACT, Asker.ROLE, Asker.SESSION, Asker.ROOT})
-EVERY: Final = tuple(Asker)
+TEMPORARY: Final = frozenset({Asker.ROLE, Asker.IDLE_ROLE, Asker.SESSION, Asker.BOUND})
+"""Who signs with a temporary key, which gets no other one."""
+
 MISSING: Final = [(row, number) for row in ROWS if len(row.needs) > 1 for number in range(len(row.needs))]
 """Calls that need several actions, and the one that is left out."""
 
@@ -305,7 +319,12 @@ class Stage:
 
     def ask(self, row: Row, key: Key | None) -> str:
         """How the call ends: the code; empty: it is done."""
-        return self._message(row, key) if row.kind == "cmq" else self._request(row, key)
+        match row.kind:
+            case "cmq":
+                return str(self._form(row, key, PATH, cmq_sign)["code"])
+            case "sts":
+                return str(self._form(row, key, "/", sts_sign)["Response"].get("Error", {}).get("Code", ""))
+        return self._request(row, key)
 
     def _request(self, row: Row, key: Key | None) -> str:
         headers = {name: self.fill(value) for name, value in row.headers.items()}
@@ -331,17 +350,19 @@ class Stage:
             return "" if code is None else str(code.text)
         return _code(content, status)
 
-    def _message(self, row: Row, key: Key | None) -> str:
+    def _form(self, row: Row, key: Key | None, path: str, sign: Callable[..., str]) -> Mapping[str, Any]:
+        """What a call that is a signed form gets."""
         values = {
             "Action": row.target,
             "Nonce": str(random.SystemRandom().randrange(10**9)),
             "Timestamp": str(int(time.time())),
+            "Version": VERSION,
         } | {name: self.fill(value) for name, value in json.loads(row.body).items()}
         if key is not None:
             values |= {"SecretId": key.secret_id} | ({"Token": key.token} if key.token else {})
             values["Signature"] = sign("POST", f"127.0.0.1:{self.service.port}", values, key.secret_key)
-        reply = send(self.service, "POST", PATH, body=urlencode(values).encode(), signed=False)
-        return str(json.loads(reply[2])["code"])
+        body, kind = urlencode(values).encode(), {"Content-Type": "application/x-www-form-urlencoded"}
+        return json.loads(send(self.service, "POST", path, body=body, headers=kind, signed=False)[2])
 
 
 def _code(content: bytes, status: int) -> str:
@@ -351,10 +372,11 @@ def _code(content: bytes, status: int) -> str:
     return code
 
 
+VERSION: Final = "2018-08-13"
 FORBIDDEN: Final = frozenset({"AccessDenied", "BucketAlreadyBinded", "MediaBucketAlreadyBinded", "MediaBucketUnBinded"})
-REFUSED: Final = {"ci": "AccessDenied", "cos": "AccessDenied", "cmq": "4103"}
-UNSIGNED: Final = {"ci": "MissingAuthorization", "cos": "AccessDenied", "cmq": "4000"}
-OVER: Final = {"ci": "SignatureExpired", "cos": "ExpiredToken", "cmq": "4105"}
+REFUSED: Final = {"ci": "AccessDenied", "cos": "AccessDenied", "cmq": "4103", "sts": "UnauthorizedOperation"}
+UNSIGNED: Final = {"ci": "MissingAuthorization", "cos": "AccessDenied", "cmq": "4000", "sts": "MissingParameter"}
+OVER: Final = {"ci": "SignatureExpired", "cos": "ExpiredToken", "cmq": "4105", "sts": "AuthFailure.TokenFailure"}
 
 
 @pytest.fixture(scope="module")
@@ -363,6 +385,8 @@ def stage(service: Server) -> Stage:
     people = People(service)
     owner, stranger = people.account(), people.account()
     words = _furnish(people, owner)
+    trust = {"effect": "allow", "action": "sts:AssumeRole", "principal": {"qcs": [owner.principal]}}
+    people.role(owner, words["name"], document(trust))
     keys = {
         Asker.STRANGER: stranger,
         Asker.ITS_USER: people.user(stranger, allow("*")),
@@ -434,6 +458,8 @@ def _furnish(people: People, owner: Key) -> dict[str, str]:
 
 
 def _expected(row: Row, asker: Asker) -> frozenset[str]:
+    if row.kind == "sts" and asker in TEMPORARY:
+        return frozenset({"FailedOperation.TempKeyNotAllowed"})
     if asker in MAY:
         return row.ends
     if asker is Asker.NOBODY:
@@ -446,7 +472,7 @@ def _expected(row: Row, asker: Asker) -> frozenset[str]:
     return frozenset({REFUSED[row.kind]})
 
 
-CELLS: Final = [(row, asker) for row in ROWS for asker in EVERY]
+CELLS: Final = [(row, asker) for row in ROWS for asker in Asker]
 
 
 @pytest.mark.parametrize(("row", "asker"), CELLS, ids=lambda it: it.name)
@@ -519,6 +545,8 @@ def test_no_call_is_missing() -> None:
     ]
     assert missing == []
     assert {row.target for row in ROWS if row.kind == "cmq"} == set(cmq.ACTIONS)
+    # Everybody may ask who he is.
+    assert {row.target for row in ROWS if row.kind == "sts"} == set(sts.ACTIONS) - {"GetCallerIdentity"}
 
 
 def _is_of(row: Row, place: operations.Resource, name: str, method: str, copies: bool) -> bool:
