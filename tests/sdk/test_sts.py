@@ -370,7 +370,6 @@ def test_refusals_of_roles(service: Server, people: People, owner: Key) -> None:
         ("RoleSessionName", "a", "InvalidParameter.ParamError"),
         ("RoleSessionName", None, "MissingParameter"),
         ("DurationSeconds", 43201, "InvalidParameter.OverTimeError"),
-        ("ExternalId", "ticket", "UnsupportedOperation"),
         ("SourceIdentity", "1", "UnsupportedOperation"),
         ("Policy", "%zz", "InvalidParameter.ParamError"),
     ],
@@ -381,6 +380,25 @@ def test_parameters_of_roles(service: Server, owner: Key, name: str, value: obje
     wanted.RoleArn, wanted.RoleSessionName = f"qcs::cam::uin/{owner.uin}:roleName/mine", "session"
     setattr(wanted, name, value)
     assert refused(general_client(service, owner).AssumeRole, wanted) == code
+
+
+def test_external_id(service: Server, people: People, owner: Key) -> None:
+    """A role whose trust wants to hear a word is given to who says it, and to nobody else."""
+    other = people.account()
+    statement = {
+        "effect": "allow",
+        "action": "name/sts:AssumeRole",
+        "principal": {"qcs": [f"qcs::cam::uin/{other.uin}:root"]},
+        "condition": {"string_equal": {"sts:external_id": "contract-42"}},
+    }
+    people.role(owner, "outside", document(statement), allow("cos:GetObject"))
+    client, wanted = general_client(service, other), models.AssumeRoleRequest()
+    wanted.RoleArn, wanted.RoleSessionName = f"qcs::cam::uin/{owner.uin}:roleName/outside", "session"
+    for word in (None, "", "contract-43", "CONTRACT-42", "contract-*"):
+        wanted.ExternalId = word
+        assert refused(client.AssumeRole, wanted) == "UnauthorizedOperation"
+    wanted.ExternalId = "contract-42"
+    assert client.AssumeRole(wanted).Credentials.Token
 
 
 def test_other_calls(service: Server, owner: Key) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sordino.api.context import HEADERS, PARAMETERS
-from sordino.domain.conditions import KEYS, NULL_EQUAL, OPERATORS, ConditionError, parse_condition
+from sordino.domain.conditions import EXTERNAL_ID, KEYS, NULL_EQUAL, OPERATORS, ConditionError, parse_condition
 from sordino.domain.identity import Account, Caller, CallerKind
 from sordino.domain.known import of_everyone
 from sordino.domain.resource import Owner, Resource
@@ -235,7 +235,7 @@ def test_requests_have_these_keys():
         )
     }
     given_by_some = {f"cos:{name}" for table in (HEADERS, PARAMETERS) for names in table.values() for name in names}
-    assert {*given_by_all, *given_by_some, "cos:secure-transport"} == set(KEYS)
+    assert {*given_by_all, *given_by_some, "cos:secure-transport", EXTERNAL_ID} == set(KEYS)
 
 
 def test_keys_are_in_lower_case():

@@ -7,7 +7,7 @@ https://cloud.tencent.com/document/product/1312
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -23,6 +23,7 @@ from sordino.api.visit import Visit
 from sordino.cam.signers import find_signer
 from sordino.cam.sts import Arn, Asker, Sts, Wanted
 from sordino.domain import sts_errors
+from sordino.domain.conditions import EXTERNAL_ID
 from sordino.domain.decision import Decision
 from sordino.domain.identity import Signer
 from sordino.domain.known import of_everyone
@@ -165,9 +166,15 @@ async def get_federation_token(call: StsCall) -> Members:
 async def assume_role(call: StsCall) -> Members:
     """``AssumeRole``."""
     it = call.parameters
-    it.refuse("ExternalId", "Tags", "SourceIdentity", "SerialNumber", "TokenCode")
+    it.refuse("Tags", "SourceIdentity", "SerialNumber", "TokenCode")
     wanted = Wanted(name=it.text("RoleSessionName"), policy=it.policy(), seconds=it.whole("DurationSeconds"))
-    return key_members(await call.sts.assume_role(call.asker, Arn.parse(it.text("RoleArn")), wanted))
+    asker = _with_external_id(call.asker, it.get("ExternalId"))
+    return key_members(await call.sts.assume_role(asker, Arn.parse(it.text("RoleArn")), wanted))
+
+
+def _with_external_id(asker: Asker, given: str | None) -> Asker:
+    """Whoever asks, with what a role's trust may want to hear from him."""
+    return asker if given is None else replace(asker, context={**asker.context, EXTERNAL_ID: (given,)})
 
 
 async def get_caller_identity(call: StsCall) -> Members:

@@ -27,12 +27,15 @@ from sordino.domain.patterns import Pattern
 Context = Mapping[str, tuple[str, ...]]
 """What is known of a request: values by key, in lower case; keys of which nothing is known are absent."""
 
+EXTERNAL_ID: Final = "sts:external_id"
+
 KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "qcs:ip": "address of the client",
         "qcs:current_time": "when the request came, ISO 8601, UTC",
         "qcs:uin": "number of the user, or of the account's root",
         "qcs:owner_uin": "number of the caller's account's root",
+        EXTERNAL_ID: "`ExternalId` of `AssumeRole`",
         "ci:region": "region of the bucket",
         "cos:region": "region of the bucket",
         "cmqqueue:region": "region of the queue",
