@@ -750,7 +750,9 @@ async def test_rights_that_are_lost_meanwhile(world: World, lost: str, code: str
     assert await world.objects.find(world.bucket, "out.wav") is None
     await check_told_once(world, job)
     sweep = Sweep(
-        database=world.database, blobs=world.blobs, clock=ShiftedClock(UPLOAD_TIME + GRACE + timedelta(minutes=1))
+        database=world.database,
+        blobs=world.blobs,
+        clock=ShiftedClock(UPLOAD_TIME + AHEAD + GRACE + timedelta(minutes=1)),
     )
     await sweep()
     stored = await world.objects.head(world.bucket, "in.wav")
