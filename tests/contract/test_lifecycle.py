@@ -18,9 +18,9 @@ from sordino.errors import ServiceError
 from sordino.storage import lifecycle as lifecycle_module
 from sordino.storage.leftovers import Leftovers
 from sordino.storage.lifecycle import Lifecycle
-from sordino.storage.objects import UPLOAD_TIME
 from sordino.storage.operate_buckets import OperateBuckets
 from sordino.storage.quota import Folding
+from sordino.storage.writing import UPLOAD_TIME
 
 DAY = timedelta(days=1)
 OTHER = "other-1250000000"

@@ -11,9 +11,10 @@ from rows import bucket
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.errors import ServiceError
-from sordino.storage.objects import UPLOAD_TIME, ObjectStore, Upload
+from sordino.storage.objects import ObjectStore, Upload
 from sordino.storage.sweep import GRACE, Sweep
 from sordino.storage.uploads import UploadStore
+from sordino.storage.writing import AHEAD, UPLOAD_TIME
 from sordino.wire.ids import new_upload_id
 
 HOME = bucket()
@@ -63,7 +64,7 @@ class Store:
     async def too_slow(self) -> AsyncIterator[bytes]:
         """Bytes that take so long that a sweep comes before the last of them."""
         yield b"begins"
-        self.clock.shift += UPLOAD_TIME + GRACE + timedelta(minutes=1)
+        self.clock.shift += UPLOAD_TIME + AHEAD + GRACE + timedelta(minutes=1)
         await Sweep(database=self.database, blobs=self.blobs, clock=self.clock)()
         yield b"and ends"
 

@@ -27,10 +27,11 @@ from sordino.domain.upload import MAX_PARTS, MIN_PART_BYTES, NamedPart
 from sordino.errors import ServiceError
 from sordino.jobs.pipeline import Limits, Pipeline
 from sordino.storage import stale_uploads as stale_module
-from sordino.storage.objects import UPLOAD_TIME, ObjectStore, Upload
+from sordino.storage.objects import ObjectStore, Upload
 from sordino.storage.stale_uploads import StaleUploads
 from sordino.storage.sweep import GRACE, Sweep
 from sordino.storage.uploads import UploadStore
+from sordino.storage.writing import AHEAD, UPLOAD_TIME
 from sordino.wire.ids import new_upload_id
 
 HOME = bucket()
@@ -312,7 +313,7 @@ async def test_the_end_comes_while_a_part_is_on_its_way(store: Store) -> None:
 async def test_a_part_that_took_too_long(store: Store) -> None:
     """Nothing refers to it: its bytes may be gone already."""
     upload_id = await store.begin()
-    store.clock = ShiftedClock(-UPLOAD_TIME - timedelta(seconds=1))
+    store.clock = ShiftedClock(-UPLOAD_TIME - AHEAD - timedelta(seconds=1))
     await refused(store.put(upload_id, 1, b"late"), "RequestTimeOut")
     async with store.database.transaction() as tx:
         assert await tx.uploads.parts(upload_id, limit=9) == []
@@ -336,7 +337,7 @@ async def test_the_sweep_leaves_parts_and_pieces(store: Store) -> None:
     await store.made_of(MEGABYTE, b"end")
     upload_id = await store.begin("b")
     named = await store.put(upload_id, 1, b"part", "b")
-    clock = ShiftedClock(UPLOAD_TIME + GRACE + timedelta(minutes=1))
+    clock = ShiftedClock(UPLOAD_TIME + AHEAD + GRACE + timedelta(minutes=1))
     assert await Sweep(database=store.database, blobs=store.blobs, clock=clock)() == 0
     assert await store.read(await store.objects.head(HOME, "a")) == MEGABYTE + b"end"
     assert await store.read(await store.complete(upload_id, named, key="b")) == b"part"

@@ -96,10 +96,11 @@ class _File:
         """Write and count the last of it, and show it."""
         with self._lock:
             descriptor = self._add(block)
+            self._unfinished.rename(self._path)
             if fsync:
+                # With its new name: journals then have one commit to write, in place of two.
                 os.fsync(descriptor)
             self._close()
-            self._unfinished.rename(self._path)
             if fsync:
                 _sync_name(self._path, new_shard=new_shard)
             return BlobDigest(size=self._size, md5=self._md5.hexdigest(), crc64=self._crc64)

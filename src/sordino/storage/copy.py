@@ -13,8 +13,8 @@ from sordino import errors
 from sordino.domain.bucket import Bucket, Piece, StoredObject
 from sordino.domain.ports import BlobNotFoundError, Blobs, Clock, Database
 from sordino.errors import ServiceError
-from sordino.storage.objects import UPLOAD_TIME, ObjectStore, Upload, new_object, stored_object
-from sordino.storage.writing import arriving
+from sordino.storage.objects import ObjectStore, Upload, new_object, stored_object
+from sordino.storage.writing import UPLOAD_TIME, arriving
 
 AT_ONCE = 8
 """Pieces on their way at a time: a remote store takes a while for each."""

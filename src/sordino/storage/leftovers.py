@@ -5,7 +5,7 @@ from typing import Final
 
 from sordino.chore import repeat
 from sordino.domain.ports import Blobs, Clock
-from sordino.storage.objects import UPLOAD_TIME
+from sordino.storage.writing import UPLOAD_TIME
 
 PAUSE_SECONDS: Final = 3600.0
 

@@ -10,7 +10,7 @@ The objects of a mounted bucket have neither: its store is asked for everything.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sordino import errors
 from sordino.domain.acl import Acl
@@ -26,10 +26,7 @@ from sordino.domain.ports import (
     Mounts,
 )
 from sordino.errors import ServiceError
-from sordino.storage.writing import arriving, write_blob
-
-UPLOAD_TIME = timedelta(days=1)
-"""How long an object may be on its way; for so long the bytes of a writer that died stay."""
+from sordino.storage.writing import BlobIds, arriving, write_blob
 
 REMOVALS_AT_ONCE = 16
 """From a mounted bucket, in one call."""
@@ -72,7 +69,7 @@ NO_MOUNTS = NoMounts()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectStore:
-    """The object use cases over a database, a blob store and the stores of mounted buckets.
+    """The object use cases over a database, a blob store, ids for its blobs, and the stores of mounted buckets.
 
     Whatever is said about a mounted bucket may be refused as its store refuses it: AccessDenied, NoSuchBucket.
     """
@@ -81,6 +78,7 @@ class ObjectStore:
     blobs: Blobs
     clock: Clock
     mounts: Mounts = NO_MOUNTS
+    ids: BlobIds = field(default_factory=BlobIds)
 
     async def put(self, upload: Upload, chunks: AsyncIterator[bytes]) -> StoredObject:
         """Write an object from a stream of bytes; it becomes visible whole or not at all.
@@ -118,8 +116,7 @@ class ObjectStore:
         The bucket is not mounted.
         """
         _check_key(upload.key)
-        until = self.clock.now() + UPLOAD_TIME
-        blob_id, digest = await write_blob(self.database, self.blobs, self.clock, chunks, until=until, md5=upload.md5)
+        blob_id, digest = await write_blob(self.ids, self.database, self.blobs, self.clock, chunks, md5=upload.md5)
         return stored_object(
             upload, size=digest.size, etag=digest.md5, crc64=digest.crc64, blob_id=blob_id, at=self.clock.now()
         )

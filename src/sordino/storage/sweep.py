@@ -26,7 +26,7 @@ class Sweep:
     clock: Clock
 
     async def __call__(self) -> int:
-        """Remove what has been unreferenced for ``GRACE``; the number of blobs removed.
+        """Remove what has been unreferenced for ``GRACE``; how many are gone, or never came.
 
         A blob that cannot be removed waits for ``GRACE`` once more, and keeps no other from being removed.
         """

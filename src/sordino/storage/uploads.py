@@ -10,7 +10,7 @@ other, as one object. No lock is held meanwhile: whoever completes it, too, writ
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 
@@ -29,8 +29,8 @@ from sordino.domain.upload import (
     combined_etag,
 )
 from sordino.errors import ServiceError
-from sordino.storage.objects import NO_MOUNTS, UPLOAD_TIME, Upload, new_object, stored_object
-from sordino.storage.writing import arriving, write_blob
+from sordino.storage.objects import NO_MOUNTS, Upload, new_object, stored_object
+from sordino.storage.writing import BlobIds, arriving, write_blob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,7 @@ class UploadStore:
         max_bytes: of a whole object.
         max_uploads: how many of a bucket may be unfinished; a few more, if they begin at once.
         mounts: the stores of mounted buckets.
+        ids: of the blobs of parts.
     """
 
     database: Database
@@ -51,6 +52,7 @@ class UploadStore:
     max_bytes: int
     max_uploads: int
     mounts: Mounts = NO_MOUNTS
+    ids: BlobIds = field(default_factory=BlobIds)
 
     async def begin(self, wanted: Upload, initiator: str) -> MultipartUpload:
         """Begin an upload of the object that ``wanted`` describes; ``initiator`` is the uin of who does.
@@ -107,9 +109,7 @@ class UploadStore:
                 RequestTimeOut when they took longer than ``UPLOAD_TIME``.
         """
         await self.find(bucket, key, upload_id)
-        blob_id, digest = await write_blob(
-            self.database, self.blobs, self.clock, chunks, until=self.clock.now() + UPLOAD_TIME, md5=md5
-        )
+        blob_id, digest = await write_blob(self.ids, self.database, self.blobs, self.clock, chunks, md5=md5)
         part = Part(
             number=number,
             blob_id=blob_id,

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
 import psycopg
-from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -174,7 +173,7 @@ class PostgresDatabase:
                 hold, and was rolled back.
         """
         with unavailable_when_lost(), refused_over_quota():
-            async with self.pool.connection() as connection:
+            async with self.pool.connection() as connection, connection.transaction():
                 yield self._repositories(connection)
 
     @asynccontextmanager
@@ -186,13 +185,7 @@ class PostgresDatabase:
         """
         with unavailable_when_lost():
             async with self.pool.connection() as connection:
-                await connection.set_autocommit(True)  # tells the server nothing
-                try:
-                    yield self._repositories(connection)
-                finally:
-                    # Otherwise it is lost, or was left in the middle of a statement: the pool does not keep it.
-                    if connection.info.transaction_status is TransactionStatus.IDLE:
-                        await connection.set_autocommit(False)
+                yield self._repositories(connection)
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[PostgresTransaction]:
@@ -210,11 +203,8 @@ class PostgresDatabase:
         return PostgresTransaction(connection, self._vault, self._tasks)
 
     def lazy_pool(self, max_connections: int) -> AsyncConnectionPool[Connection]:
-        """Another pool, yet to be opened, for what is made good when a server that dies has forgotten it.
-
-        Each statement is a transaction of its own, in one round trip.
-        """
-        return _pool(lazy(self.conninfo), max_connections, "sordino lazy", autocommit=True)
+        """Another pool, yet to be opened, for what is made good when a server that dies has forgotten it."""
+        return _pool(lazy(self.conninfo), max_connections, "sordino lazy")
 
     async def ready(self) -> bool:
         """Whether the database answers and its schema is this version's."""
@@ -225,12 +215,11 @@ class PostgresDatabase:
             return False
 
 
-def _pool(
-    conninfo: str, max_connections: int, name: str, *, autocommit: bool = False
-) -> AsyncConnectionPool[Connection]:
+def _pool(conninfo: str, max_connections: int, name: str) -> AsyncConnectionPool[Connection]:
+    """A pool whose connections make of each statement a transaction of its own, in one round trip, unless told else."""
     return AsyncConnectionPool(
         conninfo,
-        kwargs={"row_factory": dict_row, "autocommit": autocommit},
+        kwargs={"row_factory": dict_row, "autocommit": True},
         min_size=1,
         max_size=max_connections,
         timeout=WAIT_SECONDS,
