@@ -25,7 +25,7 @@ def new_secret_id() -> str:
 
 
 def new_access_key(account: Account, uin: str | None = None, *, secret_id: str | None = None) -> AccessKey:
-    """A key pair of a user of an account, or of its root, of that id or another one; the SecretKey has 32 characters."""
+    """A key pair of a user of an account, or of its root, of that id or a new one; the SecretKey has 32 characters."""
     return AccessKey(secret_id=secret_id or new_secret_id(), secret_key=_random(32), account=account, uin=uin)
 
 
