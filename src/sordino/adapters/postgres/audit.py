@@ -14,14 +14,9 @@ MOST_CHARACTERS: Final = 2048
 """Of a column: names that strangers send may be as long as a request's head."""
 
 _COLUMNS: Final = "at, appid, caller, secret_id, source, request_id, action, resource, owner, decision, code, reason"
-# One round trip, however many there are.
-_ADD: Final = f"""
-INSERT INTO audit ({_COLUMNS})
-SELECT * FROM unnest(%(at)s::timestamptz[], %(appid)s::text[], %(caller)s::text[], %(secret_id)s::text[],
-                     %(source)s::text[], %(request_id)s::text[], %(action)s::text[], %(resource)s::text[],
-                     %(owner)s::text[], %(decision)s::text[], %(code)s::text[], %(reason)s::text[])
-"""  # noqa: S608 - the only text put in is ours
-_FOUND: Final = f"SELECT number, {_COLUMNS} FROM audit WHERE "  # noqa: S608 - as above
+# An insert costs both sides twice as much.
+_ADD: Final = f"COPY audit ({_COLUMNS}) FROM STDIN"
+_FOUND: Final = f"SELECT number, {_COLUMNS} FROM audit WHERE "  # noqa: S608 - the only text put in is ours
 _NEWEST: Final = " ORDER BY number DESC LIMIT %(size)s"
 _CONDITIONS: Final[Mapping[str, str]] = {
     "caller": "caller = %(caller)s",
@@ -50,9 +45,10 @@ class PostgresAuditLog:
 
     async def add(self, entries: Sequence[AuditEntry]) -> None:
         """Write entries, each text cut to ``MOST_CHARACTERS``."""
-        rows = [_row(entry) for entry in entries]
-        if rows:
-            await self.connection.execute(_ADD, {column: [row[column] for row in rows] for column in rows[0]})
+        if entries:
+            async with self.connection.cursor() as cursor, cursor.copy(_ADD) as copy:
+                for entry in entries:
+                    await copy.write_row(_row(entry))
 
     async def search(self, search: AuditSearch) -> Sequence[NumberedEntry]:
         """What is asked for, the newest first."""
@@ -91,21 +87,22 @@ def _asked(search: AuditSearch) -> Mapping[str, Any]:
     }
 
 
-def _row(entry: AuditEntry) -> Mapping[str, Any]:
-    return {
-        "at": entry.at,
-        "appid": entry.appid,
-        "caller": _text(entry.caller),
-        "secret_id": None if entry.secret_id is None else _text(entry.secret_id),
-        "source": _text(entry.source),
-        "request_id": _text(entry.request_id),
-        "action": _text(entry.action),
-        "resource": _text(entry.resource),
-        "owner": entry.owner,
-        "decision": _decision(allowed=entry.allowed),
-        "code": entry.code,
-        "reason": _text(entry.reason),
-    }
+def _row(entry: AuditEntry) -> Sequence[Any]:
+    """In the order of ``_COLUMNS``."""
+    return (
+        entry.at,
+        entry.appid,
+        _text(entry.caller),
+        None if entry.secret_id is None else _text(entry.secret_id),
+        _text(entry.source),
+        _text(entry.request_id),
+        _text(entry.action),
+        _text(entry.resource),
+        entry.owner,
+        _decision(allowed=entry.allowed),
+        entry.code,
+        _text(entry.reason),
+    )
 
 
 def _text(text: str) -> str:
