@@ -7,7 +7,7 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from sordino.domain.decision import Asked, Effect, decide, may_take
+from sordino.domain.decision import Asked, Effect, decide, decide_call, may_take
 from sordino.domain.identity import CI_ROLE, CI_ROLE_TRUST, Account, Caller, CallerKind, NamedPolicy, Role
 from sordino.domain.resource import Owner, account_resource, cos_resource, role_resource
 
@@ -164,6 +164,30 @@ def test_a_root_cannot_lock_itself_out(action):
         assert decide(other, asked, shut).effect is Effect.DENY
     assert not decide(root(session=ALLOW), asked, shut).allowed
     assert decide(root(), GET, shut).effect is Effect.DENY
+
+
+@pytest.mark.parametrize(
+    ("caller", "by_bucket", "effect"),
+    [
+        (stranger(), bucket("allow", ANYONE), "allow"),
+        (user(), bucket("allow", ANYONE), "allow"),
+        (stranger(session=policy(statement(action="ci:*"))), bucket("allow", ANYONE), "allow"),
+        (stranger(DENY), bucket("allow", ANYONE), "deny"),
+        (stranger(), bucket("allow", NAMES_AWAY), "none"),
+        (stranger(), None, "none"),
+        (None, bucket("allow", ANYONE), "allow"),
+    ],
+)
+def test_what_is_open_to_everybody(caller, by_bucket, effect):
+    """Whoever signs may do what he might do unsigned, unless something denies it to him."""
+    assert decide_call(caller, GET, by_bucket).effect == effect
+
+
+def test_jobs_do_not_write_where_everybody_may():
+    """The role of a job needs its own right: whoever may order jobs and not read would read what they write."""
+    away = role(account=AWAY)
+    assert decide(away, GET, bucket("allow", ANYONE)).effect == "none"
+    assert decide_call(away, GET, bucket("allow", ANYONE)).effect == "allow"
 
 
 def test_a_bucket_open_to_one_network():

@@ -12,7 +12,7 @@ from sordino.cam.roles import role_of
 from sordino.cam.users import user_of
 from sordino.domain.acl import READING, Acl
 from sordino.domain.bucket import Bucket
-from sordino.domain.decision import Asked, Decision, Effect, decide
+from sordino.domain.decision import Asked, Decision, Effect, decide_call
 from sordino.domain.identity import Account, Caller, CallerKind, NamedPolicy, caller_of
 from sordino.domain.known import of_everyone
 from sordino.domain.ports import Transaction
@@ -93,7 +93,7 @@ class Simulate:
                 because = f"{asked.action} on {found}: the {disabled} is disabled, and no key of it signs"
                 return Simulated(Decision(effect=Effect.NONE, because=because), None)
             policy = None if bucket is None or bucket.policy is None else NamedPolicy(bucket.name, bucket.policy)
-            decision = decide(caller, asked, policy)
+            decision = decide_call(caller, asked, policy)
             if bucket is not None and decision.effect is Effect.NONE and await _open_to_all(it.tx, asked, bucket):
                 decision = Decision(
                     effect=Effect.ALLOW,

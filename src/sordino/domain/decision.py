@@ -93,6 +93,18 @@ def decide(caller: Caller | None, asked: Asked, bucket_policy: NamedPolicy | Non
     return _together(identity, question.judge_session(caller), bucket, home=home).decision(asked)
 
 
+def decide_call(caller: Caller | None, asked: Asked, bucket_policy: NamedPolicy | None = None) -> Decision:
+    """Decide over a call that somebody makes: what a bucket opens to everybody is open to him unless it is denied.
+
+    Jobs are not decided so: whoever may order one, and not read its input, could have it written where all may write.
+    """
+    decision = decide(caller, asked, bucket_policy)
+    if caller is None or bucket_policy is None or decision.effect is not Effect.NONE:
+        return decision
+    unsigned = decide(None, asked, bucket_policy)
+    return unsigned if unsigned.allowed else decision
+
+
 def may_take(role: Role, owner: Owner, caller: Caller | None, service: str | None, context: Context) -> Decision:
     """Decide whether a caller, or a service, may act as a role.
 
