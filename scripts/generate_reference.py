@@ -16,6 +16,7 @@ import left_out
 from protocol_coverage import Part, load, sdk_calls
 from sordino import errors
 from sordino.api import operations
+from sordino.api.admin.app import routes as admin_routes
 from sordino.api.operation import About, Operation
 from sordino.api.operations import (
     CALLBACK_OPERATIONS,
@@ -116,6 +117,12 @@ ACTIONS_TEXT: Final = (
     "Calls with the header `x-cos-acl` need the action in brackets, too. `POST /jobs` also needs `cam:PassRole` on "
     "`qcs::cam::uin/<uin>:roleName/CI_QCSRole`, and copies need `cos:GetObject` of their source. The actions of "
     "message queues are `cmqqueue:<Action>` and `cmqtopic:<Action>`, as the client names them."
+)
+ADMIN_TEXT: Final = (
+    "What `sordino admin` does, over HTTP; [Use the admin API](../how-to/use-the-admin-api.md) tells how to begin. "
+    "`GET /openapi.json` answers everybody with its document of itself (OpenAPI 3.1), which has every field, limit and "
+    "reply; this page is made from it. What is sent in bold cannot be left out. Of its token a call may need that it "
+    "is not read-only (`change`), or not for one account alone (`all accounts`)."
 )
 EXTENSIONS_TEXT: Final = (
     "These elements of `Operation.NoiseReduction` are our choice: the protocol does not have them. Each may be left "
@@ -411,6 +418,47 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def admin_api_page() -> str:
+    """The calls of the admin API, by what they are about, of its own OpenAPI document."""
+    document = admin_routes().openapi()
+    sections: dict[str, list[tuple[str, str, str, str]]] = {}
+    for path, methods in document["paths"].items():
+        for method, call in methods.items():
+            sections.setdefault(call["tags"][0], []).append(
+                (
+                    f"`{method.upper()} {path}`",
+                    _joined(call["description"]).replace("\n\n", " "),
+                    _sent(document, call),
+                    _list(call["security"][0]["token"]),
+                )
+            )
+    heads = ("Call", "What it does", "What is sent", "Needs of its token")
+    return _page(
+        "Admin API",
+        ADMIN_TEXT,
+        "\n\n".join(f"## {tag.capitalize()}\n\n{_table(heads, rows)}" for tag, rows in sections.items()),
+    )
+
+
+def _sent(document: Mapping[str, Any], call: Mapping[str, Any]) -> str:
+    """Parameters of the query, and fields of the body; those that must be sent stand in bold."""
+    query = [parameter for parameter in call.get("parameters", []) if parameter["in"] == "query"]
+    parts = [f"query: {_list(parameter['name'] for parameter in query)}"] if query else []
+    if "requestBody" in call:
+        schema = call["requestBody"]["content"]["application/json"]["schema"]
+        parts.append(
+            _body(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+            if "$ref" in schema
+            else "the policy"
+        )
+    return "; ".join(parts)
+
+
+def _body(schema: Mapping[str, Any]) -> str:
+    needed = schema.get("required", ())
+    return ", ".join(f"**`{name}`**" if name in needed else f"`{name}`" for name in schema["properties"])
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings_page,
     "errors.md": errors_page,
@@ -418,6 +466,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "api-coverage.md": coverage_page,
     "left-out.md": left_out_page,
     "policy-tables.md": policies_page,
+    "admin-api.md": admin_api_page,
 }
 
 

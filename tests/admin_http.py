@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ class Admin:
 
     service: Server
     bearer: str | None
+    context: ssl.SSLContext | None = None
 
     @property
     def url(self) -> str:
@@ -65,7 +67,12 @@ class Admin:
             raw = json.dumps(body).encode()
         if raw:
             sent.setdefault("Content-Type", "application/json")
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=60)
+        url = urlsplit(self.url)
+        connection = (
+            http.client.HTTPSConnection(url.netloc, timeout=60, context=self.context)
+            if url.scheme == "https"
+            else http.client.HTTPConnection(url.netloc, timeout=60)
+        )
         try:
             connection.request(method, path, raw or None, sent)
             reply = connection.getresponse()

@@ -1,10 +1,15 @@
 """What the calls of the admin API do, as the official SDK meets it, and that no call is the server's fault."""
 
+import http.client
 import json
+import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -17,7 +22,7 @@ from people import allow as may
 from receiver import receiving
 from server import Server, new_room
 from sordino.api.admin.app import routes
-from support import job_body, start_service, wait_for_jobs
+from support import clean_environment, job_body, start_service, wait_for_jobs
 
 DOCUMENT = routes().openapi()
 READING = json.loads(document(may(["cos:GetObject", "cos:HeadObject"])))
@@ -391,7 +396,7 @@ def test_no_call_is_the_servers_fault(service: Server, admin: Admin) -> None:
     free.done("PUT", f"{of}/policies/reading", READING)
     statuses: dict[int, int] = {}
 
-    @settings(max_examples=1500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=1000, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @example(call=("PUT", "/v1/accounts/{appid}/policies/p?description=%F0%9F%8E%B5", READING, b""), widely=True)
     @given(call=calls(), widely=st.booleans())
     def never(call: tuple[str, str, object, bytes], widely: bool) -> None:
@@ -423,3 +428,39 @@ def test_guessers_are_shut_out_and_others_are_not(service: Server, admin: Admin)
     admin.done("GET", "/v1/token")
     late = new_token(service, "late")
     assert admin.having(late).send("GET", "/v1/token").status == 429
+
+
+def test_tokens_are_encrypted_where_it_is_said() -> None:
+    """With SORDINO_ADMIN_TLS the port speaks HTTPS, with the certificate that SDKs trust, and nothing else."""
+    with new_room() as directory:
+        data = directory / "data"
+        command = [sys.executable, "-m", "sordino", "admin", "tls", "--host", "127.0.0.1", "--data", str(data)]
+        subprocess.run(command, check=True, capture_output=True, env=clean_environment())
+        running = start_service(data, SORDINO_ADMIN_PORT="0", SORDINO_ADMIN_TLS="on", SORDINO_WORKERS="1")
+        try:
+            context = ssl.create_default_context(cafile=str(data / "tls" / "ca.pem"))
+            admin = Admin(running, new_token(running, "ops"), context)
+            assert admin.url.startswith("https://")
+            assert admin.done("GET", "/v1/token")["name"] == "ops"
+            assert running.url.startswith("http://")
+            plain = http.client.HTTPConnection(urlsplit(admin.url).netloc, timeout=30)
+            with closing(plain):
+                plain.request("GET", "/v1/token")
+                with pytest.raises((http.client.HTTPException, ConnectionError)):
+                    plain.getresponse()
+        finally:
+            assert running.stop() == 0, running.log_tail(60)
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_tokens_in_the_clear_are_warned_of(host: str, warned: bool) -> None:
+    """Whoever opens the port to a network without TLS is told what that means; the API answers there."""
+    with new_room() as directory:
+        running = start_service(
+            directory / "data", SORDINO_ADMIN_PORT="0", SORDINO_ADMIN_HOST=host, SORDINO_WORKERS="1"
+        )
+        try:
+            assert ("in the clear" in running.log.read_text()) == warned
+            assert Admin(running, None).send("GET", "/v1/token").status == 401
+        finally:
+            assert running.stop() == 0, running.log_tail(60)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sordino import errors
 from sordino.api.admin import accounts, audit, buckets, jobs, keys, policies, roles, simulation, tokens, users
-from sordino.api.admin.call import BEARER, CALL, Cases
+from sordino.api.admin.call import CALL, Cases
 from sordino.api.admin.failures import Failure, failed, of_http, of_validation
 from sordino.api.admin.fields import MAX_BYTES
 from sordino.api.admin.sign_in import sign_in
@@ -98,7 +98,6 @@ def routes() -> FastAPI:
         redirect_slashes=False,
         telemetry=_SILENT,
         generate_unique_id_function=_name,
-        dependencies=[Depends(BEARER)],
         responses={"4XX": {"model": Failure}, "5XX": {"model": Failure}},
     )
     for module in _ROUTES:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from sordino import errors
@@ -22,8 +22,13 @@ from sordino.storage.operate_buckets import OperateBuckets
 CALL: Final = "sordino.admin_call"
 """The key of a scope under which a call is kept from sign-in on."""
 
-BEARER: Final = HTTPBearer(
-    auto_error=False, scheme_name="token", description="A token that `sordino admin token create` made."
+_BEARER: Final = HTTPBearer(
+    auto_error=False,
+    scheme_name="token",
+    description=(
+        "A token that `sordino admin token create` made. Calls of the role `change` need one that may do more than "
+        "look, those of `all accounts` one that is for all accounts."
+    ),
 )
 
 
@@ -82,7 +87,7 @@ class Call:
         return self.refuse(errors.ACCESS_DENIED(f"The token {self.token.name} {why}."))
 
 
-def _seen(request: Request) -> Call:
+def _seen(request: Request, _: Annotated[object, Security(_BEARER)]) -> Call:
     """Refuse what the path names of other accounts as if there were none of it, whether there is or not."""
     call = cast("Call", request.scope[CALL])
     appid = request.path_params.get("appid")
@@ -104,7 +109,7 @@ def _changes(call: Looking) -> Call:
     return call
 
 
-Changing = Annotated[Call, Depends(_changes)]
+Changing = Annotated[Call, Security(_changes, scopes=["change"])]
 """Of whoever may change it, too."""
 
 
@@ -114,7 +119,7 @@ def _oversees(call: Looking) -> Call:
     return call
 
 
-Overseeing = Annotated[Call, Depends(_oversees)]
+Overseeing = Annotated[Call, Security(_oversees, scopes=["all accounts"])]
 """Of whoever may see what is of no one account."""
 
 
@@ -122,5 +127,5 @@ def _governs(call: Changing, _: Overseeing) -> Call:
     return call
 
 
-Governing = Annotated[Call, Depends(_governs)]
+Governing = Annotated[Call, Security(_governs, scopes=["change", "all accounts"])]
 """Of whoever may change what accounts have from the server, such as limits, which they do not set themselves."""
