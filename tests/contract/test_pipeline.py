@@ -16,6 +16,7 @@ from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain.acl import Acl
+from sordino.domain.audit import AuditSearch
 from sordino.domain.bucket import Bucket
 from sordino.domain.callback import JobCallback
 from sordino.domain.identity import (
@@ -895,6 +896,61 @@ async def test_whether_another_accounts_bucket_exists_is_not_told(world: World) 
     ((code, message),) = told
     assert code == "WriteTargetBucketDenied"
     assert all(hint in message for hint in ("cos:PutObject", CI_ROLE, "100000000001", THEIRS)), message
+
+
+async def _told(world: World) -> list[tuple[str, str, str | None, bool, str]]:
+    """What the audit log tells of jobs."""
+    async with world.database.transaction() as tx:
+        entries = [it.entry for it in await tx.audit.search(AuditSearch(caller=f"roleName/{CI_ROLE}"))]
+    assert {(it.appid, it.source, it.secret_id) for it in entries} <= {(ACCOUNT.appid, CI_SERVICE, None)}
+    return [(it.action, it.resource, it.owner, it.allowed, it.code) for it in entries]
+
+
+async def test_what_a_job_was_not_let_is_audited(world: World) -> None:
+    """Each refusal is told once, when the job has ended; what it may do at home is told by its submission."""
+    await world.run(await world.submit())
+    assert await _told(world) == []
+    await role_may(world.database, READ)
+    await world.run(await world.submit())
+    written = ("cos:PutObject", f"qcs::cos:{REGION}:uid/1250000000:b-1250000000/out.wav", "1250000000")
+    assert await _told(world) == [(*written, False, "WriteTargetBucketDenied")]
+    await role_may(world.database)
+    await world.run(await world.submit())
+    read = ("cos:GetObject", f"qcs::cos:{REGION}:uid/1250000000:b-1250000000/in.wav", "1250000000")
+    assert (await _told(world))[0] == (*read, False, "ResourceAccessDenied")
+
+
+async def test_what_a_job_writes_elsewhere_is_audited(world: World) -> None:
+    """The owner of another account's bucket sees what came into it, and what was kept out."""
+    await _other_account(world, _about(CI_OF_MINE))
+    await world.run(await world.submit(output_bucket=THEIRS))
+    written = ("cos:PutObject", f"qcs::cos:{REGION}:uid/7:{THEIRS}/out.wav", "7")
+    assert await _told(world) == [(*written, True, "")]
+    async with world.database.transaction() as tx:
+        await tx.policies.put_bucket_policy(THEIRS, None)
+    await world.run(await world.submit(output_bucket=THEIRS))
+    assert (await _told(world))[0] == (*written, False, "WriteTargetBucketDenied")
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        ({"ip_equal": {"qcs:ip": "0.0.0.0/0"}}, "WriteTargetBucketDenied"),
+        ({"string_equal": {"qcs:uin": "100000000001"}}, "WriteTargetBucketDenied"),
+        ({"string_equal": {"qcs:owner_uin": "100000000001"}}, "Success"),
+        ({"string_equal": {"cos:region": REGION}}, "Success"),
+        ({"date_greater_than": {"qcs:current_time": "2026-01-01T00:00:00Z"}}, "Success"),
+        ({"date_less_than": {"qcs:current_time": "2026-01-01T00:00:00Z"}}, "WriteTargetBucketDenied"),
+        ({"ip_equal_if_exist": {"qcs:ip": "10.0.0.0/8"}}, "Success"),
+    ],
+    ids=["address", "user", "account", "region", "later", "earlier", "address, if any"],
+)
+async def test_what_is_known_of_a_job(world: World, condition: dict[str, object], code: str) -> None:
+    """Time, region and account are; an address and a user it has not, so conditions on these do not hold."""
+    await role_may(world.database, READ, statement("allow", "cos:PutObject", condition=condition))
+    job = await world.submit()
+    await world.run(job)
+    assert (await world.job(job)).code == code
 
 
 @pytest.mark.parametrize("lost", ["role", "trust"])

@@ -13,12 +13,14 @@ from typing import Final
 
 from sordino import errors
 from sordino.domain.acl import Acl
+from sordino.domain.audit import AuditEntry
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.decision import Asked, Decision, Effect, decide, may_take
 from sordino.domain.identity import CI_ROLE, CI_ROLE_POLICY, CI_SERVICE, Account, Caller, NamedPolicy, caller_of
 from sordino.domain.job import Job
+from sordino.domain.known import of_everyone
 from sordino.domain.ports import Transaction
-from sordino.domain.resource import Owner, cos_resource
+from sordino.domain.resource import Owner, cos_resource, role_resource
 from sordino.errors import ServiceError
 
 READ: Final = "cos:GetObject"
@@ -102,7 +104,7 @@ class Access:
     def _no_target(self, decision: Decision | None = None) -> ServiceError:
         """The refusal to write; of a bucket of another account nobody learns from it whether there is one."""
         output = self.job.operation.output
-        if output.bucket.rpartition("-")[2] != self.source.appid:
+        if _appid(output.bucket) != self.source.appid:
             return errors.WRITE_TARGET_BUCKET_DENIED(
                 f"There is no bucket {output.bucket} in {output.region}, or it may not be written: its policy must "
                 f"allow {WRITE} to the role {CI_ROLE} of account {self.role.account.uin}, and the role's own must, too."
@@ -112,18 +114,51 @@ class Access:
         return errors.WRITE_TARGET_BUCKET_DENIED(f"The role {CI_ROLE} may not write the output; {decision.because}.")
 
     def _decide(self, action: str, bucket: Bucket, key: str) -> Decision:
-        uin = self.role.account.uin
-        context = {
-            "qcs:current_time": (self.now.isoformat(timespec="seconds"),),
-            "qcs:uin": (uin,),
-            "qcs:owner_uin": (uin,),
-            "cos:region": (bucket.region,),
-        }
-        asked = Asked(
-            action=action, resource=cos_resource(bucket.name, bucket.region, bucket.owner, key), context=context
-        )
+        resource = cos_resource(bucket.name, bucket.region, bucket.owner, key)
+        asked = Asked(action=action, resource=resource, context=of_everyone(self.role, "", self.now, resource))
         policy = None if bucket.policy is None else NamedPolicy(bucket.name, bucket.policy)
         return decide(self.role, asked, policy)
+
+
+async def tell_refusal(tx: Transaction, job: Job, code: str, reason: str, now: datetime) -> None:
+    """Write into the audit log that a job was not let read or write, if that is what it failed of."""
+    if code == errors.RESOURCE_ACCESS_DENIED.code:
+        await tx.audit.add([_entry(job, READ, job.bucket, job.region, job.input_object, now, code=code, reason=reason)])
+    elif code == errors.WRITE_TARGET_BUCKET_DENIED.code:
+        output = job.operation.output
+        entry = _entry(job, WRITE, output.bucket, output.region, output.object, now, code=code, reason=reason)
+        await tx.audit.add([entry])
+
+
+async def tell_gift(tx: Transaction, job: Job, now: datetime) -> None:
+    """Write into the audit log that a job wrote into another account's bucket: there no call tells of it."""
+    output = job.operation.output
+    if _appid(output.bucket) != _appid(job.bucket):
+        await tx.audit.add([_entry(job, WRITE, output.bucket, output.region, output.object, now)])
+
+
+def _entry(
+    job: Job, action: str, bucket: str, region: str, key: str, now: datetime, *, code: str = "", reason: str = ""
+) -> AuditEntry:
+    owner = Owner(appid=_appid(bucket), uin="")  # resources of COS are written without it
+    return AuditEntry(
+        at=now,
+        appid=_appid(job.bucket),
+        caller=f"roleName/{CI_ROLE}",
+        secret_id=None,
+        source=CI_SERVICE,
+        request_id=job.job_id,
+        action=action,
+        resource=str(cos_resource(bucket, region, owner, key)),
+        owner=owner.appid,
+        allowed=not code,
+        code=code,
+        reason=reason,
+    )
+
+
+def _appid(bucket: str) -> str:
+    return bucket.rpartition("-")[2]
 
 
 async def _role(tx: Transaction, appid: str, now: datetime) -> Caller | None:
@@ -132,10 +167,6 @@ async def _role(tx: Transaction, appid: str, now: datetime) -> Caller | None:
     if found is None:
         return None
     role, account = found
-    context = {"qcs:current_time": (now.isoformat(timespec="seconds"),)}
-    taken = may_take(role, _owner(account), None, CI_SERVICE, context)
-    return caller_of(role, account) if taken.allowed else None
-
-
-def _owner(account: Account) -> Owner:
-    return Owner(appid=account.appid, uin=account.uin)
+    owner = Owner(appid=account.appid, uin=account.uin)
+    context = of_everyone(None, "", now, role_resource(role.name, owner))
+    return caller_of(role, account) if may_take(role, owner, None, CI_SERVICE, context).allowed else None

@@ -31,7 +31,7 @@ from sordino.domain.ports import (
     Transaction,
 )
 from sordino.errors import ServiceError
-from sordino.jobs.access import access_of
+from sordino.jobs.access import access_of, tell_gift, tell_refusal
 from sordino.jobs.allowances import count_audio
 from sordino.jobs.callbacks import announce
 from sordino.storage.objects import ObjectStore, Upload
@@ -251,6 +251,7 @@ class Pipeline:
                     await self._check_target(tx, job)
                     await tx.objects.put(stored)
                 if ended:
+                    await tell_gift(tx, job, self.clock.now())
                     await count_audio(tx, job, result.info.duration, self.clock.now())
         except ServiceError:
             if stored.blob_id:
@@ -285,6 +286,7 @@ class Pipeline:
         async with self.database.transaction() as tx:
             written = await self._end(tx, job, outcome)
             if written:
+                await tell_refusal(tx, job, code, message, self.clock.now())
                 await count_audio(tx, job, seconds, self.clock.now())
         if not written:
             await self._leave(job)
