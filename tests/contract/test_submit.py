@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from rows import BUCKET, NOW, QUEUE_ID, add_bucket, bucket, execute, job, release, started, template
+from rows import BUCKET, NOW, OPERATOR, QUEUE_ID, add_bucket, bucket, execute, job, release, started, template
 from rows import waiting_for_a_lock as blocked
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
@@ -236,9 +236,9 @@ class TestRoom:
     async def test_or_of_the_queue(self, database: PostgresDatabase, submit: Submit, queues: Queues) -> None:
         """Its own limit is instead of the server's, smaller or larger; more than it now allows may wait already."""
         await fill(database, 5)
-        await queues.limit(BUCKET, None, {"max_size": 6})
+        await queues.limit(OPERATOR, BUCKET, None, {"max_size": 6})
         await submit(bucket(), request())
-        await queues.limit(BUCKET, None, {"max_size": 1})
+        await queues.limit(OPERATOR, BUCKET, None, {"max_size": 1})
         assert (await refusal(submit(bucket(), request()))).code == "QueueSaturated"
 
     async def test_paused_and_released_jobs_wait_too(
