@@ -66,9 +66,7 @@ async def _check_audio(tx: Transaction, appid: str, most: int, now: datetime) ->
         )
 
 
-async def _check_queued(
-    tx: Transaction, appid: str, most: int, more: int, counts: Counts, now: datetime
-) -> None:
+async def _check_queued(tx: Transaction, appid: str, most: int, more: int, counts: Counts, now: datetime) -> None:
     room = Room(
         name=f"account {appid}",
         most=most,
