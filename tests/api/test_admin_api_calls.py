@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from qcloud_cos import CosServiceError
 
-from admin_http import Admin, new_token
+from admin_http import Admin, Reply, new_token
 from people import Key, People, document
 from people import allow as may
 from receiver import receiving
@@ -464,3 +466,37 @@ def test_tokens_in_the_clear_are_warned_of(host: str, warned: bool) -> None:
             assert Admin(running, None).send("GET", "/v1/token").status == 401
         finally:
             assert running.stop() == 0, running.log_tail(60)
+
+
+def test_who_does_not_want_it_does_not_wait_for_it() -> None:
+    """What the API is made with takes half a second to import and ten megabytes, and is left alone without the port."""
+    code = (
+        "import sys, sordino.bootstrap, sordino.api.server; print(*sorted({'fastapi', 'starlette'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.split() == ["starlette"]
+
+
+def test_a_database_that_is_away_is_told(admin: Admin, service: Server) -> None:
+    """While the database is down calls are refused as such, and not as wrong; then they go on."""
+    postmaster = int((service.data / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    # Who would start it again sleeps for a while.
+    service.process.send_signal(signal.SIGSTOP)
+    try:
+        os.kill(postmaster, signal.SIGKILL)
+        away = _first(admin, lambda reply: reply.status != 200)
+        assert (away.status, away.code) == (503, "ServiceUnavailable")
+    finally:
+        service.process.send_signal(signal.SIGCONT)
+    _first(admin, lambda reply: reply.status == 200)
+
+
+def _first(admin: Admin, wanted: Callable[[Reply], bool]) -> Reply:
+    """The first reply of a kind, which must come within a minute."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        reply = admin.send("GET", "/v1/accounts")
+        if wanted(reply):
+            return reply
+        time.sleep(0.1)
+    pytest.fail(f"the last reply was {reply}")
