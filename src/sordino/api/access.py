@@ -19,7 +19,6 @@ from sordino.domain.acl import READING, Acl
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.conditions import Context
 from sordino.domain.decision import Asked, Decision, Effect, decide_call
-from sordino.domain.identity import NamedPolicy
 from sordino.domain.resource import Resource, cos_resource
 from sordino.errors import ServiceError
 
@@ -113,8 +112,7 @@ def _decide(
     call: Call, action: str, resource: Resource, bucket: Bucket | None = None, body: Context = NOTHING
 ) -> Decision:
     asked = Asked(action=action, resource=resource, context=context_of(call, action, resource, body))
-    policy = None if bucket is None or bucket.policy is None else NamedPolicy(bucket.name, bucket.policy)
-    return decide_call(call.caller, asked, policy)
+    return decide_call(call.caller, asked, None if bucket is None else bucket.named_policy)
 
 
 def _denied(call: Call, action: str, resource: Resource, decision: Decision) -> ServiceError:

@@ -27,7 +27,7 @@ from sordino.domain.identity import Caller
 from sordino.domain.known import of_everyone
 from sordino.domain.message import QueueAttributes
 from sordino.domain.ports import Clock, Database, DatabaseUnavailableError
-from sordino.domain.resource import Owner, Resource
+from sordino.domain.resource import Resource
 from sordino.domain.token import token_fault
 from sordino.errors import CONTENT_TOO_LARGE, ServiceError
 from sordino.messages.queues import MessageQueues
@@ -209,7 +209,7 @@ def _allow(call: CmqCall, action: str) -> None:
     resource = Resource(
         service=kind.service,
         region=call.service.region,
-        owner=Owner(appid=account.appid, uin=account.uin),
+        owner=account.owner,
         path=None if kind.about is None else f"{kind.about}/uin/{account.uin}/{call.form.name(kind.about)}",
     )
     context = of_everyone(call.caller, call.visit.source.address, call.at, resource)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from sordino.api.call import Call, Handler
-from sordino.domain.resource import Owner, Resource, account_resource, ci_resource, cos_resource
+from sordino.domain.resource import Resource, account_resource, ci_resource, cos_resource
 
 
 class About(StrEnum):
@@ -58,9 +58,10 @@ def resource_of(call: Call, about: About) -> Resource:
             NoSuchBucket: it needs a bucket, and there is none.
     """
     if about is About.ACCOUNT:
-        return account_resource(call.address.service.value, _own(call))
+        return account_resource(call.address.service.value, call.key.account.owner)
     if about is About.NEW_BUCKET:
-        return cos_resource(call.bucket_name, call.address.region or call.services.settings.region, _own(call))
+        region = call.address.region or call.services.settings.region
+        return cos_resource(call.bucket_name, region, call.key.account.owner)
     bucket = call.any_bucket()
     match about:
         case About.CI:
@@ -70,11 +71,6 @@ def resource_of(call: Call, about: About) -> Resource:
         case About.LIST:
             return cos_resource(bucket.name, bucket.region, bucket.owner, _prefix(call))
     return cos_resource(bucket.name, bucket.region, bucket.owner)
-
-
-def _own(call: Call) -> Owner:
-    account = call.key.account
-    return Owner(appid=account.appid, uin=account.uin)
 
 
 def _prefix(call: Call) -> str:

@@ -28,7 +28,7 @@ from sordino.domain.decision import Decision
 from sordino.domain.identity import Signer
 from sordino.domain.known import of_everyone
 from sordino.domain.ports import Database, DatabaseUnavailableError
-from sordino.domain.resource import Owner, Resource, account_resource
+from sordino.domain.resource import Resource, account_resource
 from sordino.domain.token import token_fault
 from sordino.errors import CONTENT_TOO_LARGE, ServiceError
 from sordino.wire.address import Address, Style
@@ -96,8 +96,8 @@ def _asker(signer: Signer, now: datetime, visit: Visit) -> Asker:
     def told(action: str, resource: Resource, decision: Decision) -> None:
         (visit.allow if decision.allowed else visit.deny)(action, resource, decision.because)
 
-    owner = Owner(appid=signer.account.appid, uin=signer.account.uin)
-    context = of_everyone(signer.caller, visit.source.address, now, account_resource("sts", owner))
+    resource = account_resource("sts", signer.account.owner)
+    context = of_everyone(signer.caller, visit.source.address, now, resource)
     return Asker(signer, context, told)
 
 

@@ -92,7 +92,7 @@ class Simulate:
             if disabled is not None:
                 because = f"{asked.action} on {found}: the {disabled} is disabled, and no key of it signs"
                 return Simulated(Decision(effect=Effect.NONE, because=because), None)
-            policy = None if bucket is None or bucket.policy is None else NamedPolicy(bucket.name, bucket.policy)
+            policy = None if bucket is None else bucket.named_policy
             decision = decide_call(caller, asked, policy)
             if bucket is not None and decision.effect is Effect.NONE and await _open_to_all(it.tx, asked, bucket):
                 decision = Decision(
@@ -127,15 +127,14 @@ async def _disabled(it: Change, who: Who) -> str | None:
 
 async def _resource(tx: Transaction, account: Account, service: str, text: str) -> tuple[Resource, Bucket | None]:
     """What a resource that somebody typed is, and the bucket that it is in, if it is in one that there is."""
-    own = Owner(appid=account.appid, uin=account.uin)
     if not text.isprintable():
         raise errors.INVALID_ARGUMENT(f"The resource is {text[:80]!r}; write it without control characters.")
     if text == ANYTHING:
-        return account_resource(service, own), None
+        return account_resource(service, account.owner), None
     match = _RESOURCE.fullmatch(text)
     if match is None:
         return await _short(tx, service, text)
-    owner = own if match["number"] is None else await _owner(tx, match["by"], match["number"])
+    owner = account.owner if match["number"] is None else await _owner(tx, match["by"], match["number"])
     named = Resource(service=match["service"], region=match["region"], owner=owner, path=match["path"])
     bucket = await tx.buckets.get(_bucket_name(named.service, match["path"]))
     if bucket is None:
@@ -163,7 +162,7 @@ async def _short(tx: Transaction, service: str, text: str) -> tuple[Resource, Bu
 async def _owner(tx: Transaction, by: str, number: str) -> Owner:
     for account in await tx.identities.accounts():
         if number == (account.appid if by == "uid" else account.uin):
-            return Owner(appid=account.appid, uin=account.uin)
+            return account.owner
     raise errors.NO_SUCH_ENTITY(f"There is no account {by}/{number}.")
 
 

@@ -115,7 +115,7 @@ class Asker:
     @property
     def owner(self) -> Owner:
         """The caller's account."""
-        return Owner(appid=self.signer.account.appid, uin=self.signer.account.uin)
+        return self.signer.account.owner
 
     def check_permanent(self) -> None:
         """Refuse temporary keys: they would live on in what they ask for.
@@ -205,7 +205,7 @@ class Sts:
         """The role of another account. Who may not take it does not learn whether there is one."""
         owner, decision = Owner(appid="", uin=arn.uin), Decision(effect=Effect.NONE, because="there is no such role")
         if found is not None and found[1].enabled:
-            owner = Owner(appid=found[1].appid, uin=arn.uin)
+            owner = found[1].owner
             decision = may_take(found[0], owner, asker.signer.caller, None, asker.context)
         resource = role_resource(arn.name, owner)
         asker.told(ASSUME, resource, decision)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sordino.domain.acl import Acl
+from sordino.domain.identity import NamedPolicy
 from sordino.domain.quota import NO_QUOTA, Quota
 from sordino.domain.resource import Owner
 
@@ -64,6 +65,11 @@ class Bucket:
     def owner(self) -> Owner:
         """The account that it belongs to."""
         return Owner(appid=self.appid, uin=self.uin)
+
+    @property
+    def named_policy(self) -> NamedPolicy | None:
+        """Its policy, under its name, as decisions ask for it; None: it has none."""
+        return None if self.policy is None else NamedPolicy(self.name, self.policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

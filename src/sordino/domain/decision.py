@@ -202,8 +202,7 @@ class _Question:
 
     def judge_own(self, caller: Caller, policies: Iterable[NamedPolicy]) -> _Finding:
         """What policies say that belong to a caller."""
-        own = Owner(appid=caller.account.appid, uin=caller.account.uin)
-        return self._judge(policies, partial(_read, kind=PolicyKind.IDENTITY, caller=caller), own)
+        return self._judge(policies, partial(_read, kind=PolicyKind.IDENTITY, caller=caller), caller.account.owner)
 
     def judge_session(self, caller: Caller) -> _Finding:
         """What the policy of a session says, which can only take away."""

@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from sordino.domain.resource import Owner
+
 CI_ROLE: Final = "CI_QCSRole"
 """The role under which CI reads what a job reads and writes what it writes."""
 
@@ -56,6 +58,11 @@ class Account:
     name: str = ""
     enabled: bool = True
     allowance: Allowance = NO_ALLOWANCE
+
+    @property
+    def owner(self) -> Owner:
+        """As resources name whose they are."""
+        return Owner(appid=self.appid, uin=self.uin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from sordino.domain.acl import Acl
 from sordino.domain.audit import AuditEntry
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.decision import Asked, Decision, Effect, decide, may_take
-from sordino.domain.identity import CI_ROLE, CI_ROLE_POLICY, CI_SERVICE, Account, Caller, NamedPolicy, caller_of
+from sordino.domain.identity import CI_ROLE, CI_ROLE_POLICY, CI_SERVICE, Account, Caller, caller_of
 from sordino.domain.job import Job
 from sordino.domain.known import of_everyone
 from sordino.domain.ports import Transaction
@@ -116,8 +116,7 @@ class Access:
     def _decide(self, action: str, bucket: Bucket, key: str) -> Decision:
         resource = cos_resource(bucket.name, bucket.region, bucket.owner, key)
         asked = Asked(action=action, resource=resource, context=of_everyone(self.role, "", self.now, resource))
-        policy = None if bucket.policy is None else NamedPolicy(bucket.name, bucket.policy)
-        return decide(self.role, asked, policy)
+        return decide(self.role, asked, bucket.named_policy)
 
 
 async def tell_refusal(tx: Transaction, job: Job, code: str, reason: str, now: datetime) -> None:
@@ -167,6 +166,5 @@ async def _role(tx: Transaction, appid: str, now: datetime) -> Caller | None:
     if found is None:
         return None
     role, account = found
-    owner = Owner(appid=account.appid, uin=account.uin)
-    context = of_everyone(None, "", now, role_resource(role.name, owner))
-    return caller_of(role, account) if may_take(role, owner, None, CI_SERVICE, context).allowed else None
+    context = of_everyone(None, "", now, role_resource(role.name, account.owner))
+    return caller_of(role, account) if may_take(role, account.owner, None, CI_SERVICE, context).allowed else None
