@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -14,8 +15,13 @@ import uvicorn
 from starlette.requests import Request
 
 from sordino import errors
+from sordino.adapters.clock import SystemClock
 from sordino.api import body, health, protocol
 from sordino.api.app import Application
+from sordino.api.source import Proxies
+from sordino.api.visit import Watch
+from sordino.cam.audit import Audit
+from sordino.cam.limits import Rates, SignIns
 from sordino.domain.cors import NO_CORS
 from sordino.errors import ServiceError
 from sordino.wire.address import resolve
@@ -127,7 +133,14 @@ def services() -> Any:
     """As much of the services as requests need that come to no call."""
     settings = SimpleNamespace(default_bucket=None, ci_on_any_host=True)
     clock, sharing = SimpleNamespace(now=lambda: datetime.now(UTC)), SimpleNamespace(default_cors=NO_CORS)
-    return SimpleNamespace(settings=settings, clock=clock, sharing=sharing, database=None)
+    database: Any = None
+    watch = Watch(
+        audit=Audit(database=database, clock=SystemClock(), monotonic=time.monotonic),
+        sign_ins=SignIns(0, time.monotonic),
+        rates=Rates(None, time.monotonic),
+        proxies=Proxies(),
+    )
+    return SimpleNamespace(settings=settings, clock=clock, sharing=sharing, database=database, watch=watch)
 
 
 async def slow_hello(scope: Any, receive: Any, send: Any) -> None:
