@@ -1,6 +1,7 @@
 """``sordino admin`` says who may do what, beside a service that runs."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,23 @@ def test_the_log_has_what_was_done(told: Callable[..., Any], admin: Admin, done:
     assert told("audit", *here, "--before", str(refused["number"]), "--limit", "1")[0]["allowed"] is True
     assert told("audit", *here, "--until", "2020-01-01") == []
     assert "user/anna" in done("audit", *here)
+
+
+def test_a_key_that_a_terminal_would_obey(service: Server, done: Callable[..., str]) -> None:
+    """What a client called an object, refused or not, neither colours the log nor adds a line to it."""
+    people = People(service)
+    owner = people.account()
+    bucket, user = people.bucket(owner), people.user(owner)
+    name = "a\x1b[31m\nb\u202e"
+    assert code(lambda: people.client(user).put_object(Bucket=bucket, Key=name, Body=b"")) == "AccessDenied"
+    people.client(owner).put_object(Bucket=bucket, Key=name, Body=b"")
+    patience = time.monotonic() + 10
+    while (shown := done("audit", "--account", owner.appid, "--action", "cos:PutObject")).count("/a\\x1b[31m\\nb") < 4:
+        assert time.monotonic() < patience, shown
+        time.sleep(0.2)
+    assert shown.isascii()
+    assert "\x1b" not in shown
+    assert len(shown.splitlines()) == 3
 
 
 def test_nothing_is_removed_unasked(admin: Admin, told: Callable[..., Any], appid: str) -> None:

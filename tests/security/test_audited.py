@@ -149,6 +149,14 @@ class TestCos:
         assert entry.secret_id == options[what]["key"].secret_id
         assert (entry.action, entry.resource) == ("GET", f"{bucket}.cos.{REGION}.myqcloud.com/a.wav")
 
+    def test_a_sign_in_by_proxy(self, service: Server, people: Watchers, bucket: str) -> None:
+        """The address stands there once, also when the client takes the server for its proxy."""
+        place = f"{bucket}.cos.{REGION}.myqcloud.com/a.wav"
+        nobody = Key(appid="1", secret_id="AKIDnobody", secret_key="x")
+        _, head, _ = send(service, "GET", f"http://{place}", bucket=bucket, key=nobody)
+        (entry,) = people.told(head)
+        assert entry.resource == f"http://{place}"
+
     def test_many_keys_at_once(self, service: Server, people: Watchers, owner: Key, bucket: str) -> None:
         """Of a batch each key is told, those that were refused, too."""
         user = people.user(owner, allow("cos:DeleteObject", resource(bucket, "mine/*")))

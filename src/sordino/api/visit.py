@@ -143,7 +143,9 @@ class Visit:
     def _unknown(self, at: datetime, code: str, reason: str) -> AuditEntry:
         """A call that was refused before it was known what it does; its query may hold signatures and tokens."""
         request = self.request
-        where = f"{request.headers.get('host', '')}{request.scope['raw_path'].decode('latin-1')}"
+        target = request.scope["raw_path"].decode("latin-1")
+        # To a proxy clients name the host there.
+        where = f"{request.headers.get('host', '')}{target}" if target.startswith("/") else target
         return self._of_caller(
             at, action=request.method, resource=where, owner=None, allowed=False, code=code, reason=reason
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from sordino.cli.administer import who_types
-from sordino.cli.operate import Data, Json, JsonArray, print_table, run_with, with_database
+from sordino.cli.operate import Data, Json, JsonArray, harmless, print_table, run_with, with_database
 from sordino.cli.start import read_settings
 
 if TYPE_CHECKING:
@@ -45,12 +45,7 @@ def _show(job: "Job", *, as_json: bool) -> None:
         return
     for name, value in row.items():
         if value not in (None, ""):
-            typer.echo(f"{name.replace('_', ' '):>12}  {_harmless(str(value))}")
-
-
-def _harmless(text: str) -> str:
-    """The text without what a terminal would obey: names of objects are their users'."""
-    return text if text.isprintable() else ascii(text)
+            typer.echo(f"{name.replace('_', ' '):>12}  {harmless(str(value))}")
 
 
 def _job_row(job: "Job") -> dict[str, Any]:
@@ -116,7 +111,7 @@ def _attempt_row(attempt: "Attempt") -> dict[str, Any]:
 def _lines(rows: "Sequence[dict[str, Any]]") -> "Sequence[Sequence[str]]":
     """A line for each try, and one for a delivery that none was made of yet."""
     return [
-        tuple(_harmless("" if cell is None else str(cell)) for cell in (*_cells(row), *attempt.values()))
+        tuple("" if cell is None else str(cell) for cell in (*_cells(row), *attempt.values()))
         for row in rows
         for attempt in row["attempts"] or [dict.fromkeys(("number", "at", "status", "milliseconds", "error"))]
     ]

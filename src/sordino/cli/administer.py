@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from sordino.cli.operate import print_table, run_with, with_database
+from sordino.cli.operate import harmless, print_table, run_with, with_database
 from sordino.cli.start import fail, read_settings
 
 if TYPE_CHECKING:
@@ -112,4 +112,4 @@ def _cell(value: object) -> str:
             return "yes" if value else "no"
         case list() | tuple():
             return ", ".join(map(_cell, value)) or "-"
-    return str(value)
+    return harmless(str(value))

@@ -64,15 +64,20 @@ def with_database(settings: "Settings") -> "Settings":
     return settings.model_copy(update={"database_url": SecretStr(dsn)})
 
 
+def harmless(text: str) -> str:
+    """The text without what a terminal would obey, or take for another line: clients name objects as they like."""
+    return text if text.isprintable() else repr(text)
+
+
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, whose lines break on a terminal alone."""
+    """Print a table, whose lines break on a terminal alone; its cells are harmless."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*headings, box=None)
     for cells in rows:
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(harmless(cell)) for cell in cells))
     console = Console()
     # Not a terminal but a file or pipe: nobody is there whose lines would break.
     width = None if console.is_terminal else 400
