@@ -5,7 +5,6 @@ Every reply is JSON of status 200, refusals too.
 https://cloud.tencent.com/document/product/406 ("API")
 """
 
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from starlette.responses import Response
 from sordino.api.body import chunks
 from sordino.api.limits import TOO_MANY_FAILURES, TOO_MANY_REQUESTS
 from sordino.api.visit import Visit
+from sordino.cam.limits import told_when
 from sordino.cam.signers import find_signer
 from sordino.domain import cmq_errors
 from sordino.domain.cmq_errors import CmqError
@@ -196,7 +196,7 @@ async def _sign_in(
 
 
 def _slow_down(wait: float, message: str) -> CmqError:
-    return cmq_errors.TOO_MANY_REQUESTS(f"{message} Try again in {max(1, math.ceil(wait))} s.")
+    return cmq_errors.TOO_MANY_REQUESTS(told_when(wait, message))
 
 
 def _allow(call: CmqCall, action: str) -> None:

@@ -5,7 +5,6 @@ Every reply is JSON of status 200, refusals too.
 https://cloud.tencent.com/document/product/1312
 """
 
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,6 +19,7 @@ from sordino.api.body import chunks
 from sordino.api.call import Services
 from sordino.api.limits import TOO_MANY_FAILURES, TOO_MANY_REQUESTS
 from sordino.api.visit import Visit
+from sordino.cam.limits import told_when
 from sordino.cam.signers import find_signer
 from sordino.cam.sts import Arn, Asker, Sts, Wanted
 from sordino.domain import sts_errors
@@ -141,7 +141,7 @@ async def _sign_in(called: StsRequest, database: Database, now: datetime, visit:
 
 
 def _slow_down(wait: float, message: str) -> ServiceError:
-    return sts_errors.TOO_MANY_REQUESTS(f"{message} Try again in {max(1, math.ceil(wait))} s.")
+    return sts_errors.TOO_MANY_REQUESTS(told_when(wait, message))
 
 
 def _action(name: str) -> Callable[[StsCall], Awaitable[Members]]:

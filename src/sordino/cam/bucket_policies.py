@@ -88,11 +88,10 @@ def _check_inside(policy: Policy, bucket: Bucket) -> None:
 
 
 def _may_cover(pattern: ResourcePattern, service: str, bucket: Bucket) -> bool:
-    if not (pattern.service.covers(service) and pattern.region.covers(bucket.region)):
-        return False
-    owner = bucket.owner
-    if pattern.account is not None and not (
-        pattern.account.covers(f"uid/{owner.appid}") or pattern.account.covers(f"uin/{owner.uin}")
+    if not (
+        pattern.service.covers(service)
+        and pattern.region.covers(bucket.region)
+        and pattern.is_of(bucket.owner, bucket.owner)
     ):
         return False
     inside = _SERVICES[service].format(bucket=bucket.name)

@@ -133,7 +133,16 @@ class SignIns:
 
 def slow_down(kind: ErrorKind, wait: float, message: str) -> ServiceError:
     """The refusal of too much, which says after how many whole seconds it may be worth trying again."""
-    return kind(message, {RETRY_AFTER: str(max(1, math.ceil(wait)))})
+    return kind(message, {RETRY_AFTER: str(_whole_seconds(wait))})
+
+
+def told_when(wait: float, message: str) -> str:
+    """The message of such a refusal where no header says when to try again."""
+    return f"{message} Try again in {_whole_seconds(wait)} s."
+
+
+def _whole_seconds(wait: float) -> int:
+    return max(1, math.ceil(wait))
 
 
 def network(source: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from sordino import errors
 from sordino.cam.names import is_number
 from sordino.domain.audit import AuditEntry
-from sordino.domain.bucket import split_bucket
+from sordino.domain.bucket import appid_of
 from sordino.domain.identity import Account
 from sordino.domain.ports import Clock, Database, Transaction
 from sordino.errors import ServiceError
@@ -119,9 +119,7 @@ class Changes:
         self, operator: Operator, action: str, bucket: str, note: str = ""
     ) -> AbstractAsyncContextManager[Transaction]:
         """A change of a bucket, or of what is in it; ``change`` says more."""
-        parts = split_bucket(bucket)
-        owner = None if parts is None else parts[1]
-        return change(self.database, self.clock, operator, action, f"bucket/{bucket}", owner, note)
+        return change(self.database, self.clock, operator, action, f"bucket/{bucket}", appid_of(bucket), note)
 
     @asynccontextmanager
     async def looking(self, appid: str) -> AsyncIterator[Change]:

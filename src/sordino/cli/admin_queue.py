@@ -29,7 +29,7 @@ Limit = Annotated[str | None, typer.Option(help=f"A number from 1, or `{DEFAULT}
 def show_queues(bucket: BucketName, as_json: JsonArray = False, data: Data = None) -> None:
     """List the queues of a bucket with their limits and weights."""
     settings = read_settings(data=data)
-    queues = _run(settings, lambda found: _all(found, bucket))
+    queues = _run(settings, lambda found: found.every(bucket))
     if not queues:
         fail(f"{bucket} has no queues: there is no such bucket, or its speech service is not open (POST /asrbucket)")
     rows = [_row(settings, queue) for queue in queues]
@@ -86,18 +86,6 @@ def _run(settings: "Settings", use: "Callable[[Queues], Awaitable[T]]") -> T:
     from sordino.bootstrap import open_queues
 
     return run_with(lambda: open_queues(with_database(settings)), use)
-
-
-async def _all(queues: "Queues", bucket: str) -> "Sequence[Queue]":
-    from sordino.domain.page import MAX_PAGE_SIZE, Page
-
-    found: list[Queue] = []
-    while True:
-        page = Page(number=len(found) // MAX_PAGE_SIZE + 1, size=MAX_PAGE_SIZE)
-        items = (await queues.page(bucket, None, page)).items
-        found += items
-        if len(items) < MAX_PAGE_SIZE:
-            return found
 
 
 def _row(settings: "Settings", queue: "Queue") -> dict[str, Any]:

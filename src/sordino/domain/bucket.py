@@ -27,6 +27,12 @@ def split_bucket(bucket: str) -> tuple[str, str] | None:
     return match["name"], match["appid"]
 
 
+def appid_of(bucket: str) -> str | None:
+    """APPID of the account whose a bucket of that name is, or would be; None when no bucket can have it."""
+    parts = split_bucket(bucket)
+    return None if parts is None else parts[1]
+
+
 def common_prefix(key: str, prefix: str, delimiter: str) -> str | None:
     """What a list of keys below ``prefix`` folds ``key`` into; None when it stands for itself, or elsewhere."""
     if not delimiter or not key.startswith(prefix):

@@ -105,10 +105,16 @@ class ResourcePattern:
             named
             and self.service.covers(resource.service)
             and self.region.covers(resource.region)
-            and self._is_of(resource.owner, own)
+            and self.is_of(resource.owner, own)
         )
 
-    def _is_of(self, owner: Owner, own: Owner) -> bool:
+    def is_of(self, owner: Owner, own: Owner) -> bool:
+        """Whether it names an account.
+
+        Args:
+            owner: that account.
+            own: the one that the policy belongs to.
+        """
         if self.account is None:
             return owner == own
         return self.account.covers(f"uid/{owner.appid}") or self.account.covers(f"uin/{owner.uin}")

@@ -14,7 +14,7 @@ from typing import Final
 from sordino import errors
 from sordino.domain.acl import Acl
 from sordino.domain.audit import AuditEntry
-from sordino.domain.bucket import Bucket, StoredObject
+from sordino.domain.bucket import Bucket, StoredObject, appid_of
 from sordino.domain.decision import Asked, Decision, Effect, decide, may_take
 from sordino.domain.identity import CI_ROLE, CI_ROLE_POLICY, CI_SERVICE, Account, Caller, caller_of
 from sordino.domain.job import Job
@@ -104,7 +104,7 @@ class Access:
     def _no_target(self, decision: Decision | None = None) -> ServiceError:
         """The refusal to write; of a bucket of another account nobody learns from it whether there is one."""
         output = self.job.operation.output
-        if _appid(output.bucket) != self.source.appid:
+        if appid_of(output.bucket) != self.source.appid:
             return errors.WRITE_TARGET_BUCKET_DENIED(
                 f"There is no bucket {output.bucket} in {output.region}, or it may not be written: its policy must "
                 f"allow {WRITE} to the role {CI_ROLE} of account {self.role.account.uin}, and the role's own must, too."
@@ -132,32 +132,29 @@ async def tell_refusal(tx: Transaction, job: Job, code: str, reason: str, now: d
 async def tell_gift(tx: Transaction, job: Job, now: datetime) -> None:
     """Write into the audit log that a job wrote into another account's bucket: there no call tells of it."""
     output = job.operation.output
-    if _appid(output.bucket) != _appid(job.bucket):
+    if appid_of(output.bucket) != appid_of(job.bucket):
         await tx.audit.add([_entry(job, WRITE, output.bucket, output.region, output.object, now)])
 
 
 def _entry(
     job: Job, action: str, bucket: str, region: str, key: str, now: datetime, *, code: str = "", reason: str = ""
 ) -> AuditEntry:
-    owner = Owner(appid=_appid(bucket), uin="")  # resources of COS are written without it
+    appid = appid_of(bucket)
+    owner = Owner(appid=appid or "", uin="")  # resources of COS are written without it
     return AuditEntry(
         at=now,
-        appid=_appid(job.bucket),
+        appid=appid_of(job.bucket),
         caller=f"roleName/{CI_ROLE}",
         secret_id=None,
         source=CI_SERVICE,
         request_id=job.job_id,
         action=action,
         resource=str(cos_resource(bucket, region, owner, key)),
-        owner=owner.appid,
+        owner=appid,
         allowed=not code,
         code=code,
         reason=reason,
     )
-
-
-def _appid(bucket: str) -> str:
-    return bucket.rpartition("-")[2]
 
 
 async def _role(tx: Transaction, appid: str, now: datetime) -> Caller | None:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from sordino.cam.limits import slow_down
-from sordino.domain.bucket import split_bucket
+from sordino.domain.bucket import appid_of
 from sordino.domain.identity import Account, Allowance
 from sordino.domain.job import Job
 from sordino.domain.ports import Transaction
@@ -49,9 +49,9 @@ async def check_allowance(
 
 async def count_audio(tx: Transaction, job: Job, seconds: float, now: datetime) -> None:
     """Count what a job has read, for the account of its bucket; the last thing its transaction does."""
-    bucket = split_bucket(job.bucket)
-    if bucket is not None and seconds > 0:
-        await tx.allowances.add_audio(bucket[1], _day(now).date(), seconds)
+    appid = appid_of(job.bucket)
+    if appid is not None and seconds > 0:
+        await tx.allowances.add_audio(appid, _day(now).date(), seconds)
 
 
 async def _check_audio(tx: Transaction, appid: str, most: int, now: datetime) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sordino import errors
 from sordino.cam.operator import Changes, Operator, change
-from sordino.domain.bucket import split_bucket
+from sordino.domain.bucket import appid_of
 from sordino.domain.delivery import LoggedDelivery
 from sordino.domain.job import Job, JobState
 from sordino.domain.ports import Transaction
@@ -73,8 +73,7 @@ class OperateJobs:
         """A change of a job, which the log of its bucket's account tells of."""
         async with self.changes.database.reading() as tx:
             job = await tx.jobs.get(job_id)
-        parts = None if job is None else split_bucket(job.bucket)
-        owner = None if parts is None else parts[1]
+        owner = None if job is None else appid_of(job.bucket)
         async with change(self.changes.database, self.changes.clock, operator, action, f"job/{job_id}", owner) as tx:
             yield tx
 

@@ -7,7 +7,7 @@ from sordino import errors
 from sordino.cam.accounts import check_weight
 from sordino.cam.operator import Changes, Operator
 from sordino.domain.lookup import missing
-from sordino.domain.page import Page, Paged
+from sordino.domain.page import MAX_PAGE_SIZE, Page, Paged
 from sordino.domain.ports import Clock, Database, Transaction
 from sordino.domain.queue import MAX_LIMIT, NewLimits, Queue, QueueSettings, QueueState
 from sordino.domain.service import ServiceKind
@@ -121,6 +121,16 @@ class Queues:
         """A page of the bucket's queues, of one state if asked: the default one first, then by age."""
         async with self.database.transaction() as tx:
             return await tx.queues.page(bucket, state, page)
+
+    async def every(self, bucket: str) -> Sequence[Queue]:
+        """All queues of a bucket, the default one first, then by age; none when there is no such bucket."""
+        found: list[Queue] = []
+        while True:
+            page = Page(number=len(found) // MAX_PAGE_SIZE + 1, size=MAX_PAGE_SIZE)
+            items = (await self.page(bucket, None, page)).items
+            found += items
+            if len(items) < MAX_PAGE_SIZE:
+                return found
 
 
 def _check(limits: NewLimits) -> None:

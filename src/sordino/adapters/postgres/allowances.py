@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from sordino.adapters.postgres.session import Connection
+from sordino.adapters.postgres.statements import Statements
 
 # A bucket's jobs of a state lie together in the index jobs_by_state: no more is read than is counted. The order, which
 # nobody needs, keeps the planner to it: it would look for jobs that wait among all that have ended.
@@ -34,14 +34,12 @@ INSERT INTO audio_usage (appid, day, seconds) VALUES (%(appid)s, %(day)s, %(seco
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresAllowances:
+class PostgresAllowances(Statements):
     """``cam_ports.Allowances`` over one connection."""
-
-    connection: Connection
 
     async def queued(self, appid: str, most: int) -> int:
         """How many jobs of an account wait, in all its queues; ``most`` when there are as many or more."""
-        row = await (await self.connection.execute(_QUEUED, {"appid": appid, "most": most})).fetchone()
+        row = await self._row(_QUEUED, {"appid": appid, "most": most})
         return row["queued"] if row else 0
 
     async def fill(self, appid: str) -> None:
@@ -50,7 +48,7 @@ class PostgresAllowances:
 
     async def audio(self, appid: str, day: date) -> float:
         """Seconds of audio that the account's jobs have read of a day (UTC)."""
-        row = await (await self.connection.execute(_AUDIO, {"appid": appid, "day": day})).fetchone()
+        row = await self._row(_AUDIO, {"appid": appid, "day": day})
         return row["seconds"] if row else 0.0
 
     async def add_audio(self, appid: str, day: date, seconds: float) -> None:

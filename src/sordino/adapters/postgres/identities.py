@@ -199,7 +199,7 @@ class PostgresIdentities(Statements):
         """Create an account with its CI role; False (and nothing written) when its APPID or uin is taken."""
         row = {"appid": account.appid, "uin": account.uin, "name": account.name}
         await self.connection.execute(LOCK)
-        if (await self.connection.execute(_ADD_ACCOUNT, row)).rowcount == 0:
+        if not await self._done(_ADD_ACCOUNT, row):
             return False
         role = {"role": CI_ROLE, "trust": CI_ROLE_TRUST, "description": CI_ROLE_DESCRIPTION}
         await self.connection.execute(_ADD_ROLE, row | role)
@@ -208,7 +208,7 @@ class PostgresIdentities(Statements):
 
     async def accounts(self) -> Sequence[Account]:
         """Every account, the first one first."""
-        return [account_of(row) for row in await (await self.connection.execute(_ACCOUNTS)).fetchall()]
+        return [account_of(row) for row in await self._rows(_ACCOUNTS, {})]
 
     async def account(self, appid: str) -> Account | None:
         """The account, or None."""

@@ -1,6 +1,5 @@
 """Buckets, whosever they are, and their queues."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
@@ -10,10 +9,8 @@ from pydantic import Field
 from sordino.api.admin.call import Changing, Defaults, Governing, Looking
 from sordino.api.admin.fields import OF_DOCUMENT, Body, BucketName, Changes, Document, Id, View, given, parsed
 from sordino.domain.acl import Acl
-from sordino.domain.page import MAX_PAGE_SIZE, Page
 from sordino.domain.queue import MAX_LIMIT, Queue, QueueState
 from sordino.domain.release import MAX_WEIGHT
-from sordino.jobs.queues import Queues
 from sordino.storage.operate_buckets import HeldBucket
 
 if TYPE_CHECKING:
@@ -179,17 +176,7 @@ async def remove_bucket_policy(call: Changing, bucket: BucketName) -> None:
 async def list_queues(call: Looking, bucket: BucketName) -> list[QueueView]:
     """List the queues of a bucket, the default one first, with their limits and weights."""
     await call.cases.buckets.show(bucket)
-    return [_queue(queue, call.cases.defaults) for queue in await _all(call.cases.queues, bucket)]
-
-
-async def _all(queues: Queues, bucket: str) -> Sequence[Queue]:
-    found: list[Queue] = []
-    while True:
-        page = Page(number=len(found) // MAX_PAGE_SIZE + 1, size=MAX_PAGE_SIZE)
-        items = (await queues.page(bucket, None, page)).items
-        found += items
-        if len(items) < MAX_PAGE_SIZE:
-            return found
+    return [_queue(queue, call.cases.defaults) for queue in await call.cases.queues.every(bucket)]
 
 
 @routes.patch("/{bucket}/queues/{queue_id}", tags=[_QUEUES])

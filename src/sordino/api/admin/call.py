@@ -12,7 +12,7 @@ from sordino.cam.administration import Administration
 from sordino.cam.operator import Operator, no_account
 from sordino.domain.admin_token import AdminToken
 from sordino.domain.audit import AuditEntry
-from sordino.domain.bucket import split_bucket
+from sordino.domain.bucket import appid_of
 from sordino.domain.ports import Clock
 from sordino.errors import ServiceError
 from sordino.jobs.operate import OperateJobs
@@ -73,8 +73,8 @@ class Call:
         """The use cases of who may do what."""
         return self.cases.administration
 
-    def sees(self, appid: str) -> bool:
-        """Whether the token is for that account."""
+    def sees(self, appid: str | None) -> bool:
+        """Whether the token is for that account; None: for what is no account's."""
         return self.token.appid in (None, appid)
 
     def refuse(self, refusal: ServiceError) -> ServiceError:
@@ -94,7 +94,7 @@ def _seen(request: Request, _: Annotated[object, Security(_BEARER)]) -> Call:
     if appid is not None and not call.sees(appid):
         raise call.refuse(no_account(appid))
     bucket = request.path_params.get("bucket")
-    if bucket is not None and not call.sees((split_bucket(bucket) or ("", ""))[1]):
+    if bucket is not None and not call.sees(appid_of(bucket)):
         raise call.refuse(errors.NO_SUCH_BUCKET(f"There is no bucket {bucket[:80]!r}."))
     return call
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from sordino.api.admin.call import Call, Changing, Looking
 from sordino.api.admin.fields import Id, View
-from sordino.domain.bucket import split_bucket
+from sordino.domain.bucket import appid_of
 from sordino.domain.delivery import DeliveryState, LoggedDelivery
 from sordino.domain.job import Job, JobState
 from sordino.jobs.operate import no_job
@@ -94,7 +94,7 @@ def _delivery(logged: LoggedDelivery) -> DeliveryView:
 async def _seen(call: Call, job_id: str) -> Job:
     """A job of an account that the token is for; of another it is as if there were none."""
     job = await call.cases.jobs.show(job_id)
-    if not call.sees((split_bucket(job.bucket) or ("", ""))[1]):
+    if not call.sees(appid_of(job.bucket)):
         raise call.refuse(no_job(job_id))
     return job
 
