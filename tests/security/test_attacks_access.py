@@ -190,6 +190,35 @@ def test_copies_of_what_is_kept(
     assert "open/copy" not in keys(service, owner, bucket)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{bucket}.cos.{region}.myqcloud.com/secret",
+        "{bucket}.cos.{region}.myqcloud.com/%73ecret",
+        "{upper}.COS.{region}.myqcloud.com/secret",
+        "{bucket}.cos.{region}.myqcloud.com:443/secret",
+        "{bucket}.cos.{region}.example/secret",
+        "https://{bucket}.cos.{region}.myqcloud.com/secret",
+        "/{bucket}/secret",
+        "{bucket}/secret",
+        "127.0.0.1/{bucket}/secret",
+    ],
+)
+def test_copies_against_a_denial(service: Server, people: People, owner: Key, bucket: str, source: str) -> None:
+    """A policy that denies copies of an object denies them however the header spells it, and no others."""
+    secret = f"{bucket}.cos.{REGION}.myqcloud.com/secret"
+    condition = {"string_equal": {"cos:x-cos-copy-source": secret}}
+    clerk = people.user(owner, allow("cos:*"), deny(["cos:PutObject", "cos:UploadPart"], condition=condition))
+    begun = Signed.of(clerk, bucket, "POST", "/copy", query=(("uploads", ""),)).sent(service)
+    upload = begun[2].partition(b"<UploadId>")[2].partition(b"<")[0].decode()
+    for query in ((), (("partNumber", "1"), ("uploadId", upload))):
+        made = Signed.of(clerk, bucket, "PUT", "/copy", query=query)
+        value = source.format(bucket=bucket, region=REGION, upper=bucket.upper())
+        assert denied(made.but(headers=(("x-cos-copy-source", value),)).sent(service))
+        other = value.replace("%73ecret", "secret").replace("/secret", "/open/k")
+        assert made.but(headers=(("x-cos-copy-source", other),)).sent(service)[0] == 200
+
+
 def test_uploads_of_others(service: Server, owner: Key, user: Key, bucket: str) -> None:
     """The id of an upload is of no use with another key: neither to add to it, nor to see, end or complete it."""
     begun = Signed.of(owner, bucket, "POST", "/secret", query=(("uploads", ""),)).sent(service)

@@ -7,7 +7,7 @@ from hashlib import md5
 
 import pytest
 
-from forgery import Fields, Reply, Signed
+from forgery import Fields, Pairs, Reply, Signed
 from people import Key, People, allow, deny, document
 from raw_http import refusal
 from server import Server
@@ -199,6 +199,31 @@ def test_conditions_that_a_client_fills(service: Server, people: People, owner: 
         reply = made.sent(service, headers=headers, more=["qcs:ip=10.0.0.1", "cos:prefix=k", "cos%3Aprefix=k"])
         assert reply[0] == 403
     assert Signed.of(owner, bucket, "GET", "/k").sent(service)[2] == SECRET
+
+
+CHUNKED: Fields = {"Content-Length": None, "Transfer-Encoding": "chunked"}
+
+
+@pytest.mark.parametrize("in_parts", [False, True], ids=["object", "part"])
+def test_lengths_that_are_not_told(service: Server, people: People, owner: Key, bucket: str, in_parts: bool) -> None:
+    """A body in chunks, whose length nobody knows beforehand, is neither short enough nor escapes as not too long."""
+    actions = ["cos:PutObject", "cos:UploadPart"]
+    query: Pairs = ()
+    if in_parts:
+        begun = Signed.of(owner, bucket, "POST", "/long", query=(("uploads", ""),)).sent(service)
+        query = (("partNumber", "1"), ("uploadId", begun[2].partition(b"<UploadId>")[2].partition(b"<")[0].decode()))
+    long, short = ({f"numeric_{word}_than": {"cos:content-length": "10"}} for word in ("greater", "less"))
+    for user in (
+        people.user(owner, allow(actions), deny(actions, condition=long)),
+        people.user(owner, allow(actions, condition=short)),
+    ):
+        made = Signed.of(user, bucket, "PUT", "/long", query=query)
+        assert made.sent(service, body=b"12345")[0] == 200
+        assert made.sent(service, body=b"1234567890123")[0] == 403
+        for body in (b"d\r\n1234567890123\r\n0\r\n\r\n", b"1\r\n1\r\n0\r\n\r\n"):
+            assert made.sent(service, body=body, headers=CHUNKED)[0] == 403
+    free = Signed.of(people.user(owner, allow(actions)), bucket, "PUT", "/long", query=query)
+    assert free.sent(service, body=b"1\r\n1\r\n0\r\n\r\n", headers=CHUNKED)[0] == 200
 
 
 def test_stars_of_principals(service: Server, people: People, owner: Key, bucket: str) -> None:

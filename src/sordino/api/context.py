@@ -44,6 +44,11 @@ _READ: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
 )
 
 
+UNKNOWN: Final = "unknown"
+"""The length of a body that comes in chunks. It leaves conditions on numbers in doubt; absent it would escape denials of
+what is too long."""
+
+
 class LazyContext(Mapping[str, tuple[str, ...]]):
     """What is known, found out when a condition asks for the first time: most decisions ask for nothing."""
 
@@ -86,6 +91,8 @@ def _known(call: Call, action: str, resource: Resource) -> Context:
     for name in HEADERS.get(action, ()):
         if value := call.request.headers.get(name):
             known[f"cos:{name}"] = (_READ.get(name, str)(value),)
+        elif name == _LENGTH and "transfer-encoding" in call.request.headers:
+            known[f"cos:{name}"] = (UNKNOWN,)
     for name in PARAMETERS.get(action, ()):
         if values := tuple(value for key, value in call.query if key == name and value):
             known[f"cos:{name}"] = values

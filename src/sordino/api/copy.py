@@ -5,6 +5,7 @@ https://cloud.tencent.com/document/product/436/8287 ("Upload Part - Copy")
 """
 
 from dataclasses import replace
+from typing import Final
 
 from starlette.responses import Response
 
@@ -30,13 +31,17 @@ KEEP, REPLACE = frozenset({"", "copy"}), frozenset({"replaced", "replace"})
 """What x-cos-metadata-directive may say, in lower case."""
 
 
+SOURCE: Final = f"cos:{HEADER}"
+"""The condition key of what is copied."""
+
+
 async def copy_object(call: Call) -> Response:
     """``PUT /<key>`` with ``x-cos-copy-source``."""
     target = replace(upload_of(call), md5=None)
     keep = _keeps_metadata(call)
     await _refuse_body(call)
     await refuse_existing(call, target)
-    bucket, stored = await _source(call)
+    bucket, stored = await _source(call, "cos:PutObject")
     if keep:
         target = _described_as(stored, target)
     await call.services.quotas.check(target.bucket, stored.size, key=target.key)
@@ -50,7 +55,7 @@ async def copy_part(call: Call) -> Response:
     upload_id, number = parse_upload_id(call.query), parse_part_number(call.query)
     fields.refuse_not_yet(call.request)
     await _refuse_body(call)
-    source, stored = await _source(call)
+    source, stored = await _source(call, "cos:UploadPart")
     start, end = read_copy_range(call.request.headers.get(f"{HEADER}-range", ""), stored.size)
     if end - start > MAX_MOVED_BYTES:
         raise errors.ENTITY_TOO_LARGE(f"The range has {end - start} bytes; a part has at most {MAX_MOVED_BYTES}.")
@@ -76,8 +81,11 @@ async def _refuse_body(call: Call) -> None:
         raise errors.INVALID_ARGUMENT(f"The bytes are those of {HEADER}; send no body.")
 
 
-async def _source(call: Call) -> tuple[Bucket, StoredObject]:
+async def _source(call: Call, action: str) -> tuple[Bucket, StoredObject]:
     """The object to copy, which whoever calls may read and which is as the conditions want it, and its bucket.
+
+    The header names it in one of many spellings. Policies go by the documented one: whoever may not copy it so may not
+    in another.
 
     Raises:
         ServiceError: InvalidArgument, NotImplemented, NoSuchBucket, AccessDenied, NoSuchCopySource, PreconditionFailed.
@@ -91,6 +99,8 @@ async def _source(call: Call) -> tuple[Bucket, StoredObject]:
         if refusal.code != errors.NO_SUCH_KEY.code:
             raise
         raise errors.NO_SUCH_COPY_SOURCE() from None
+    spelt = f"{bucket.name}.cos.{bucket.region}.myqcloud.com/{stored.key}"
+    await allow(call, action, About.OBJECT, {SOURCE: (spelt,)})
     _check_conditions(call, stored)
     return bucket, stored
 

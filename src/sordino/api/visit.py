@@ -114,7 +114,8 @@ class Visit:
             # Of many keys in one call each is told; what else it takes to do a thing, such as reading a copy's source,
             # is not.
             done = [step for step in self._steps if writes and step.allowed and step.action == self._steps[0].action]
-            for step in done:
+            # What is decided again, once more is known of it, is told once.
+            for step in dict.fromkeys(done):
                 self._note(self._entry(at, step, code), code)
         if code and not self._steps and self._is_refused(status, code):
             self._note(self._unknown(at, code, reason), code)
