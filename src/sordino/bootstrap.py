@@ -193,8 +193,11 @@ async def prepare(settings: Settings, keep: Callable[[AccessKey], None]) -> Acce
     async with open_foundation(settings) as foundation:
         async with foundation.database.transaction() as tx:
             await tx.secrets.check()
-            await tx.secrets.seal()
+            sealed = await tx.secrets.seal()
             await tx.secrets.renew()
+        if sealed:
+            async with foundation.database.statement() as tx:
+                await tx.secrets.forget()
         return await ensure_root(foundation.database, keep)
 
 

@@ -105,6 +105,10 @@ async def test_secrets_of_an_older_version(
         for _ in range(2):
             assert await prepare(settings(dsn, schema, tmp_path), no_root) is None
         assert "in the clear" not in await dump(database)
+        await execute(database, "CHECKPOINT")
+        (file,) = await execute(database, "SELECT pg_read_binary_file(pg_relation_filepath('access_keys')) AS bytes")
+        assert b"off" in file["bytes"]
+        assert b"in the clear" not in file["bytes"]
         await execute(database, "UPDATE access_keys SET enabled = true")
         async with database.reading() as tx:
             for secret_id in ("old", "off"):
@@ -118,7 +122,7 @@ SPOILT = {
     "copy it from the machine": None,
     "sealed with a key that this machine does not have": Fernet.generate_key(),
     "is empty": b"",
-    "32 random bytes": b"short",
+    "is damaged: restore it from a copy. A key of secrets is 32 random bytes": b"short",
 }
 """What may have become of the file of the key, by what is said of it; None: it is gone."""
 

@@ -80,6 +80,10 @@ class FernetVault:
             raise VaultError(f"{path} cannot be used: {error}") from error
         if not keys:
             raise VaultError(f"{path} is empty: restore it from a copy.")
+        try:
+            _fernet(keys)
+        except VaultError as error:
+            raise VaultError(f"{path} is damaged: restore it from a copy. {error}") from None
         return keys
 
 

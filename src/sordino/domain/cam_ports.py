@@ -108,6 +108,13 @@ class Secrets(Protocol):
         """
         ...
 
+    async def forget(self) -> None:
+        """Once ``seal`` is committed: leave nothing in the tables' files of what was in the clear.
+
+        It waits until nobody reads the keys, and is no part of a transaction.
+        """
+        ...
+
     async def renew(self) -> int:
         """Encrypt those anew that an older key did; how many.
 

@@ -25,6 +25,8 @@ _RENEW: Final = {
     for table, key, secret, _ in _TABLES
 }
 _CLEAR: Final = "SELECT secret_id, secret FROM access_keys WHERE NOT sealed FOR UPDATE"
+# What an update replaces stays in the table's file, readable, until something else is written over it: a new file.
+_FORGET: Final = "VACUUM FULL access_keys"
 _SEAL: Final = "UPDATE access_keys SET secret = %(secret)s, sealed = true WHERE secret_id = %(secret_id)s"
 
 
@@ -54,6 +56,10 @@ class PostgresSecrets(Statements):
         for row in rows:
             await self._done(_SEAL, {"secret_id": row["secret_id"], "secret": self.vault.seal(row["secret"])})
         return len(rows)
+
+    async def forget(self) -> None:
+        """Leave nothing in the tables' files of what was in the clear; not within a transaction."""
+        await self.connection.execute(_FORGET)
 
     async def renew(self) -> int:
         """Encrypt those anew that an older key did; how many.
