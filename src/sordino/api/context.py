@@ -45,8 +45,7 @@ _READ: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
 
 
 UNKNOWN: Final = "unknown"
-"""The length of a body that comes in chunks. It leaves conditions on numbers in doubt; absent it would escape denials of
-what is too long."""
+"""The length of a body in chunks: it leaves conditions on numbers in doubt; absent it would escape denials."""
 
 
 class LazyContext(Mapping[str, tuple[str, ...]]):
