@@ -115,8 +115,10 @@ EXTENSIONS: Final[Mapping[str, tuple[str, str, str]]] = {
 
 ACTIONS_TEXT: Final = (
     "Calls with the header `x-cos-acl` need the action in brackets, too. `POST /jobs` also needs `cam:PassRole` on "
-    "`qcs::cam::uin/<uin>:roleName/CI_QCSRole`, and copies need `cos:GetObject` of their source. The actions of "
-    "message queues are `cmqqueue:<Action>` and `cmqtopic:<Action>`, as the client names them."
+    "`qcs::cam::uin/<uin>:roleName/CI_QCSRole`, and copies need `cos:GetObject` of their source. The queues "
+    "of a bucket are the same under `/asrqueue`, `/queue`, `/ai_queue` and `/picqueue`: one of the four actions is "
+    "enough at its own path, and who is denied one of them is denied all. The actions of message queues are "
+    "`cmqqueue:<Action>` and `cmqtopic:<Action>`, as the client names them."
 )
 ADMIN_TEXT: Final = (
     "What `sordino admin` does, over HTTP; [Use the admin API](../how-to/use-the-admin-api.md) tells how to begin. "

@@ -129,8 +129,12 @@ def _jobs() -> Iterator[Row]:
         yield ci(f"POST {path}/{{job}}?callbacks", "SendMediaJobCallback", ends="InvalidArgument")
 
 
+QUEUE_KINDS: Final = ("Asr", "Media", "AI", "Pic")
+QUEUE_VERBS: Final = ("Describe", "Add", "Update", "Delete")
+
+
 def _queues() -> Iterator[Row]:
-    for path, kind in (("asrqueue", "Asr"), ("queue", "Media"), ("ai_queue", "AI"), ("picqueue", "Pic")):
+    for path, kind in zip(("asrqueue", "queue", "ai_queue", "picqueue"), QUEUE_KINDS, strict=True):
         yield ci(f"GET /{path}", f"Describe{kind}Queues")
         yield ci(f"POST /{path}", f"Add{kind}Queue", body=SETTINGS, ends="|QueueNumLimit")
         yield ci(f"PUT /{path}/{{queue}}", f"Update{kind}Queue", body=SETTINGS)
@@ -301,6 +305,7 @@ class Stage:
         keys: by asker, of those who are the same to every call.
         by_call: by asker and row, of the others.
         without: by row and number, of users who have all but one action.
+        twins: by verb and kind, of users who may do everything but this with queues of that kind.
     """
 
     service: Server
@@ -308,6 +313,7 @@ class Stage:
     keys: Mapping[Asker, Key]
     by_call: Mapping[tuple[Asker, str], Key]
     without: Mapping[tuple[str, int], Key]
+    twins: Mapping[tuple[str, str], Key]
 
     def key_of(self, asker: Asker, row: Row) -> Key | None:
         """With what he signs."""
@@ -417,7 +423,12 @@ def stage(service: Server) -> Stage:
     less = {f"{row.name} {number}": those(row)[:number] + those(row)[number + 1 :] for row, number in MISSING}
     found = people.users(owner, less)
     without = {(row.name, number): found[f"{row.name} {number}"] for row, number in MISSING}
-    return Stage(service, words, keys, by_call, without)
+    names = {f"{verb} {kind}": (verb, kind) for verb in QUEUE_VERBS for kind in QUEUE_KINDS}
+    found = people.users(
+        owner, {name: [allow("*"), deny(f"ci:{verb}{kind}Queue*")] for name, (verb, kind) in names.items()}
+    )
+    twins = {names[name]: key for name, key in found.items()}
+    return Stage(service, words, keys, by_call, without, twins)
 
 
 def _away(statement: Statement, words: Mapping[str, str]) -> Statement:
@@ -505,6 +516,16 @@ def test_lists_of_strangers(stage: Stage, row: Row) -> None:
             key=stage.keys[asker],
         )[2]
         assert (stage.words["bucket"] in content.decode()) == shown
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if "queue" in row.target and row.kind == "ci"], ids=lambda it: it.name
+)
+@pytest.mark.parametrize("kind", QUEUE_KINDS)
+def test_queues_by_other_names(stage: Stage, row: Row, kind: str) -> None:
+    """The queues are the same at each of their paths: who is denied them under one name is under the others, too."""
+    (verb,) = [verb for verb in QUEUE_VERBS if row.needs[0][0].startswith(f"ci:{verb}")]
+    assert stage.ask(row, stage.twins[verb, kind]) == "AccessDenied"
 
 
 def test_names_differ() -> None:

@@ -40,6 +40,8 @@ async def authorize(call: Call, operation: Operation) -> Call:
         call = await allow(call, operation.action, operation.about)
     if operation.acl_action is not None and call.request.headers.get("x-cos-acl"):
         await allow(call, operation.acl_action, operation.about)
+    for twin in operation.twins:
+        _refuse_denied(call, twin, operation.about)
     return call
 
 
@@ -121,6 +123,14 @@ def _denied(call: Call, action: str, resource: Resource, decision: Decision) -> 
     if call.caller is None:
         return unsigned(call.address.service)
     return errors.ACCESS_DENIED(f"You may not do this: {decision.because}.")
+
+
+def _refuse_denied(call: Call, action: str, about: About) -> None:
+    """Refuse those whom a policy denies an action, though what they do has another name at this address."""
+    resource = resource_of(call, about)
+    decision = _decide(call, action, resource, call.any_bucket())
+    if decision.effect is Effect.DENY:
+        raise _denied(call, action, resource, decision)
 
 
 def _refuse_strangers(call: Call) -> None:

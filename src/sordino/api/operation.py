@@ -40,6 +40,7 @@ class Operation:
         action: which policies must allow.
         about: with what.
         acl_action: which they must allow as well when the header ``x-cos-acl`` says who may read what is made.
+        twins: actions of the calls that do the same at other addresses; none of them may be denied.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Operation:
     action: str
     about: About
     acl_action: str | None = None
+    twins: tuple[str, ...] = ()
 
 
 def resource_of(call: Call, about: About) -> Resource:

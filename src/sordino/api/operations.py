@@ -6,6 +6,7 @@ learns the difference between a wrong address and a missing capability.
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -73,20 +74,26 @@ _SERVICES: Final[Mapping[ServiceKind, str]] = MappingProxyType(
 )
 
 
+def _queue(name: str, method: str, handler: Handler, action: str, kind: str) -> Operation:
+    """A call of queues, whose action has the kind in place of the braces."""
+    twins = tuple(f"ci:{action.format(it)}" for it in QUEUES.values() if it != kind)
+    return replace(_ci(name, method, handler, action.format(kind)), twins=twins)
+
+
 def _queues() -> Iterator[tuple[str, tuple[Operation, ...]]]:
     for path, kind in QUEUES.items():
         yield (
             path,
             (
-                _ci("DescribeQueues", "GET", describe_queues, f"Describe{kind}Queues"),
-                _ci("CreateQueue", "POST", create_queue, f"Add{kind}Queue"),
+                _queue("DescribeQueues", "GET", describe_queues, "Describe{}Queues", kind),
+                _queue("CreateQueue", "POST", create_queue, "Add{}Queue", kind),
             ),
         )
         yield (
             f"{path}/[^/]+",
             (
-                _ci("UpdateQueue", "PUT", update_queue, f"Update{kind}Queue"),
-                _ci("DeleteQueue", "DELETE", delete_queue, f"Delete{kind}Queue"),
+                _queue("UpdateQueue", "PUT", update_queue, "Update{}Queue", kind),
+                _queue("DeleteQueue", "DELETE", delete_queue, "Delete{}Queue", kind),
             ),
         )
 
