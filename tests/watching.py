@@ -6,8 +6,8 @@ from typing import Any
 
 from people import Key, People
 from sordino.adapters.postgres.database import PostgresTransaction
+from sordino.domain.allowance import Allowance
 from sordino.domain.audit import AuditEntry, AuditSearch
-from sordino.domain.identity import Allowance
 from sordino.domain.quota import Quota
 
 PATIENCE = 20.0

@@ -13,11 +13,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sordino.audio.order import DEFAULT_DENOISER
 from sordino.denoisers import names
 from sordino.domain.addresses import parse_networks
+from sordino.domain.allowance import Allowance
 from sordino.domain.bucket import split_bucket
 from sordino.domain.callback import MQ_REGIONS
 from sordino.domain.callback_url import Allowed
 from sordino.domain.cors import Cors
-from sordino.domain.identity import Allowance
 from sordino.domain.mq_driver import MqDriver, parse_driver
 from sordino.domain.queue import MAX_LIMIT
 from sordino.domain.upload import MAX_PARTS

@@ -10,7 +10,7 @@ import pytest
 from plans import plan_of
 from rows import BUCKET, NOW, QUEUE_ID, add_bucket, bucket, execute, job, release
 from sordino.adapters.postgres.database import PostgresDatabase
-from sordino.domain.identity import NO_ALLOWANCE, Allowance
+from sordino.domain.allowance import NO_ALLOWANCE, Allowance
 from sordino.domain.job import JobRequest, JobState, NoiseReduction, OperationRequest, Output
 from sordino.errors import ServiceError
 from sordino.jobs import room as rooms

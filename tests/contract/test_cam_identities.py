@@ -20,12 +20,12 @@ from rows import (
 )
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.domain import presets
+from sordino.domain.allowance import Allowance
 from sordino.domain.identity import (
     CI_ROLE,
     CI_ROLE_POLICY,
     AccessKey,
     Account,
-    Allowance,
     Caller,
     CallerKind,
     Group,

@@ -20,8 +20,9 @@ from sordino.cam.operator import change
 from sordino.cam.policies import MAX_ATTACHED, Policies
 from sordino.cam.roles import Roles
 from sordino.cam.users import MAX_GROUPS_OF_USER, Groups, Users
+from sordino.domain.allowance import Allowance
 from sordino.domain.audit import AuditEntry, AuditSearch
-from sordino.domain.identity import CI_ROLE, AccessKey, Allowance, NamedPolicy, Target, TargetKind
+from sordino.domain.identity import CI_ROLE, AccessKey, NamedPolicy, Target, TargetKind
 from sordino.domain.release import MAX_WEIGHT
 from sordino.errors import LIMIT_EXCEEDED, ServiceError
 
@@ -115,7 +116,7 @@ CHANGES: dict[str, tuple[str, str, Callable[[Office], Awaitable[object]]]] = {
     "key limit": (
         "cam:UpdateAccessKey",
         f"key/{ROOT.secret_id}",
-        lambda it: it.keys.limit(OPERATOR, APPID, ROOT.secret_id, requests_per_second=5),
+        lambda it: it.keys.change(OPERATOR, APPID, ROOT.secret_id, requests_per_second=5),
     ),
     "policy put": ("cam:PutPolicy", "policy/p", lambda it: it.policies.put(OPERATOR, APPID, "p", READ)),
     "policy attach": (
@@ -382,16 +383,16 @@ class TestKeys:
     async def test_state_and_limit_are_apart(self, office: Office) -> None:
         """What is not named stays."""
         key = await office.keys.add(OPERATOR, APPID, "alice")
-        await office.keys.limit(OPERATOR, APPID, key.secret_id, requests_per_second=5)
+        await office.keys.change(OPERATOR, APPID, key.secret_id, requests_per_second=5)
         use = await office.keys.change(OPERATOR, APPID, key.secret_id, enabled=False)
         assert (use.key.enabled, use.key.requests_per_second) == (False, 5)
-        use = await office.keys.limit(OPERATOR, APPID, key.secret_id, requests_per_second=None)
+        use = await office.keys.change(OPERATOR, APPID, key.secret_id, requests_per_second=None)
         assert (use.key.enabled, use.key.requests_per_second) == (False, None)
 
     @pytest.mark.parametrize("limit", [0, -1, 2**31])
     async def test_limits_that_are_none(self, office: Office, limit: int) -> None:
         """Nothing is set."""
-        change = office.keys.limit(OPERATOR, APPID, ROOT.secret_id, requests_per_second=limit)
+        change = office.keys.change(OPERATOR, APPID, ROOT.secret_id, requests_per_second=limit)
         assert await refusal(change) == "InvalidArgument"
 
     async def test_the_last_key_of_a_root_stays(self, office: Office) -> None:

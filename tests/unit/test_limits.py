@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sordino.cam import limits
 from sordino.cam.limits import BURST_SECONDS, KNOWN_SECONDS, Meter, Rates, SignIns, network, slow_down
-from sordino.domain.identity import Account, Allowance, Caller, CallerKind, Signer
+from sordino.domain.allowance import Allowance
+from sordino.domain.identity import Account, Caller, CallerKind, Signer
 from sordino.errors import CI_SLOW_DOWN
 
 ACCOUNT = Account(appid="1250000000", uin="1")

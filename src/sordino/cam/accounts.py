@@ -4,34 +4,19 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypedDict
+from typing import Final
 
 from sordino import errors
 from sordino.cam.names import MAX_NAME, check_description
 from sordino.cam.numbers import new_access_key, new_uin
 from sordino.cam.operator import Changes, Operator, change
+from sordino.domain.allowance import MAX_NUMBER, MAX_SECONDS, NewAllowance
 from sordino.domain.identity import AccessKey, Account
 from sordino.domain.ports import Database
 from sordino.domain.release import MAX_WEIGHT
 
-MAX_NUMBER: Final = 2**31 - 1
-"""Most requests a second and jobs that an account's allowance can say."""
-
-MAX_SECONDS: Final = 10**9
-"""Most seconds of audio a day."""
-
 _NUMBER: Final = re.compile(r"[1-9][0-9]{4,19}")
 _LONGEST: Final = 20
-
-
-class NewAllowance(TypedDict, total=False):
-    """What of an allowance to set; None: as the server is set."""
-
-    requests_per_second: int | None
-    queued_jobs: int | None
-    audio_seconds: int | None
-
-
 _BOUNDS: Final = (
     ("requests_per_second", 1, MAX_NUMBER),
     ("queued_jobs", 0, MAX_NUMBER),

@@ -1,20 +1,31 @@
 """Access keys of roots and users."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from types import EllipsisType
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, TypedDict, Unpack
 
 from sordino import errors
-from sordino.cam.accounts import MAX_NUMBER
 from sordino.cam.numbers import new_access_key, new_secret_id
 from sordino.cam.operator import Change, Changes, Operator
 from sordino.cam.users import user_of
+from sordino.domain.allowance import MAX_NUMBER
 from sordino.domain.identity import AccessKey, KeyUse
 from sordino.domain.ports import Transaction
 
 MAX_KEYS: Final = 5
 """Of a user, and of a root."""
+
+
+class KeySettings(TypedDict, total=False):
+    """What of a key to set.
+
+    Attributes:
+        enabled: whether it is good for anything.
+        requests_per_second: with this key; None: no more than the account's.
+    """
+
+    enabled: bool
+    requests_per_second: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,42 +54,23 @@ class Keys:
         async with self.changes.looking(appid) as it:
             return await it.tx.users.keys(appid, await _uin(it.tx, appid, user))
 
-    async def change(
-        self,
-        operator: Operator,
-        appid: str,
-        secret_id: str,
-        *,
-        enabled: bool | None = None,
-        requests_per_second: int | EllipsisType | None = ...,
-    ) -> KeyUse:
-        """Enable or disable a key, or limit its requests (None: no more than the account's); what is not named stays.
+    async def change(self, operator: Operator, appid: str, secret_id: str, **changes: Unpack[KeySettings]) -> KeyUse:
+        """Enable, disable or limit a key; what is not named stays.
 
         Raises:
             ServiceError: NoSuchEntity, InvalidArgument, EntityInUse: it is the last good key of the root.
         """
-        said = {"enabled": enabled} | (
-            {} if requests_per_second is ... else {"requests_per_second": requests_per_second}
-        )
-        note = ", ".join(f"{name}={value}" for name, value in said.items() if value is not None or name != "enabled")
+        note = ", ".join(f"{name}={value}" for name, value in changes.items())
         async with self.changes.of(operator, "cam:UpdateAccessKey", appid, _path(secret_id), note) as it:
             key = (await _key(it, secret_id)).key
-            limit = key.requests_per_second if isinstance(requests_per_second, EllipsisType) else requests_per_second
-            _check_limit(limit)
-            if enabled is False:
+            changed = replace(key, **changes)
+            _check_limit(changed.requests_per_second)
+            if not changed.enabled:
                 await _check_not_last(it, key)
             await it.tx.users.change_key(
-                appid, secret_id, enabled=key.enabled if enabled is None else enabled, requests_per_second=limit
+                appid, secret_id, enabled=changed.enabled, requests_per_second=changed.requests_per_second
             )
             return await _key(it, secret_id)
-
-    async def limit(self, operator: Operator, appid: str, secret_id: str, *, requests_per_second: int | None) -> KeyUse:
-        """Limit the requests of a key, a second; None: no more than the account's.
-
-        Raises:
-            ServiceError: NoSuchEntity, InvalidArgument.
-        """
-        return await self.change(operator, appid, secret_id, requests_per_second=requests_per_second)
 
     async def rotate(self, operator: Operator, appid: str, secret_id: str) -> AccessKey:
         """Make another key for whoever has this one, which stays good until it is disabled; its secret shows this once.

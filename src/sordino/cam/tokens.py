@@ -10,14 +10,12 @@ from typing import Final
 from sordino import errors
 from sordino.cam.names import check_name
 from sordino.cam.operator import Changes, Operator, change, no_account
-from sordino.domain.admin_token import AdminToken
+from sordino.domain.admin_token import MAX_DAYS, AdminToken
 from sordino.domain.ports import Transaction
 from sordino.domain.token import digest
 
 PREFIX: Final = "sordino_"
 """What tokens begin with, by which those who look for secrets in repositories know them."""
-
-MAX_DAYS: Final = 3650
 
 _RANDOM_BYTES: Final = 32
 

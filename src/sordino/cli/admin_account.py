@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 
 from sordino.cli.administer import administer, show, show_key
+from sordino.cli.numbers import number_or
 from sordino.cli.operate import Data, Json, JsonArray
+from sordino.domain.allowance import MAX_NUMBER, MAX_SECONDS
 from sordino.domain.release import MAX_WEIGHT
 
 if TYPE_CHECKING:
-    from sordino.cam.accounts import NewAllowance
+    from sordino.domain.allowance import NewAllowance
     from sordino.domain.identity import Account
 
 DEFAULT: Final = "default"
 HOUR: Final = 3600
-MAX_NUMBER: Final = 2**31 - 1
-MAX_HOURS: Final = 10**6
 NONE: Final = "There are no accounts."
 
 Named = Annotated[str, typer.Argument(help="APPID of the account: what its buckets' names end with.", metavar="APPID")]
@@ -31,11 +31,11 @@ account_app = typer.Typer(
 def create_account(
     name: Annotated[str, typer.Argument(help="What people call it.")],
     appid: Annotated[
-        str | None, typer.Option(help="Its APPID, 1 to 20 digits; by default a random one.", show_default=False)
+        str | None, typer.Option(help="Its APPID, 5 to 20 digits; by default a random one.", show_default=False)
     ] = None,
     uin: Annotated[
         str | None,
-        typer.Option(help="Number of its root user, 1 to 20 digits; by default a random one.", show_default=False),
+        typer.Option(help="Number of its root user, 5 to 20 digits; by default a random one.", show_default=False),
     ] = None,
     as_json: Json = False,
     data: Data = None,
@@ -109,26 +109,20 @@ def limit_account(
 
 def _allowance(requests: str | None, queued_jobs: str | None, audio_hours: str | None) -> "NewAllowance":
     texts = (
-        ("requests_per_second", "--requests", requests, 1, MAX_NUMBER, 1),
-        ("queued_jobs", "--queued-jobs", queued_jobs, 0, MAX_NUMBER, 1),
-        ("audio_seconds", "--audio-hours", audio_hours, 0, MAX_HOURS, HOUR),
+        ("requests_per_second", "--requests", requests, 1, MAX_NUMBER),
+        ("queued_jobs", "--queued-jobs", queued_jobs, 0, MAX_NUMBER),
+        ("audio_seconds", "--audio-hours", audio_hours, 0, MAX_SECONDS // HOUR),
     )
     given = {
-        name: _number(option, text, least, most, unit)
-        for name, option, text, least, most, unit in texts
+        name: number_or({DEFAULT: None}, option, text, least, most)
+        for name, option, text, least, most in texts
         if text is not None
     }
     if not given:
         raise typer.BadParameter("give --requests, --queued-jobs or --audio-hours, or several of them")
+    if hours := given.get("audio_seconds"):
+        given["audio_seconds"] = hours * HOUR
     return cast("NewAllowance", given)
-
-
-def _number(option: str, text: str, least: int, most: int, unit: int) -> int | None:
-    if text == DEFAULT:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
-        raise typer.BadParameter(f"{option} is {text[:40]!r}; use {least} to {most}, or `{DEFAULT}`")
-    return int(text) * unit
 
 
 def _show(account: "Account", *, as_json: bool) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
 import typer
 
 from sordino.cli.administer import who_types
+from sordino.cli.numbers import number_or
 from sordino.cli.operate import BucketName, Data, Json, JsonArray, print_table, run_with, with_database
 from sordino.cli.start import fail, read_settings
+from sordino.domain.quota import MAX_RESULTS_DAYS, MOST
 
 if TYPE_CHECKING:
     from sordino.domain.quota import NewQuota, Usage
@@ -20,8 +22,6 @@ T = TypeVar("T")
 
 NONE: Final = "none"
 DEFAULT: Final = "default"
-MOST: Final = 2**63 - 1
-MAX_DAYS: Final = 36500
 
 _SIZE: Final = re.compile(r"(?P<number>[0-9]{1,19}(?:\.[0-9]{1,9})?) ?(?P<unit>[kmgtp]?i?b?)", re.ASCII | re.IGNORECASE)
 _POWERS: Final = {letter: power for power, letter in enumerate("KMGTP", 1)}
@@ -99,7 +99,7 @@ def keep_results(
     data: Data = None,
 ) -> None:
     """Set how long a bucket keeps the objects that jobs wrote. Others, also copies of these, stay."""
-    days = _days(results_days)
+    days = number_or({NONE: 0, DEFAULT: None}, "--results-days", results_days, 1, MAX_RESULTS_DAYS)
     settings = read_settings(data=data)
     _show(settings, _run(settings, lambda buckets: buckets.keep_results(who_types(), bucket, days)), as_json=as_json)
 
@@ -109,7 +109,7 @@ def _changes(size: str | None, objects: str | None) -> "NewQuota":
     if size is not None:
         changes["bytes"] = None if size == NONE else parse_bytes(size)
     if objects is not None:
-        changes["objects"] = None if objects == NONE else _number(objects)
+        changes["objects"] = number_or({NONE: None}, "--objects", objects, 0, MOST)
     if not changes:
         raise typer.BadParameter("give --bytes or --objects, or both")
     return cast("NewQuota", changes)
@@ -132,20 +132,6 @@ def parse_bytes(text: str) -> int:
     if size > MOST:
         raise typer.BadParameter(f"--bytes is {text!r}; use at most {MOST}, or `{NONE}`")
     return size
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST)) and int(text) <= MOST):
-        raise typer.BadParameter(f"--objects is {text!r}; use a number up to {MOST}, or `{NONE}`")
-    return int(text)
-
-
-def _days(text: str) -> int | None:
-    if text in (NONE, DEFAULT):
-        return 0 if text == NONE else None
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_DAYS)) and 1 <= int(text) <= MAX_DAYS):
-        raise typer.BadParameter(f"--results-days is {text!r}; use 1 to {MAX_DAYS}, `{NONE}` or `{DEFAULT}`")
-    return int(text)
 
 
 def _run(settings: "Settings", use: "Callable[[OperateBuckets], Awaitable[T]]") -> T:

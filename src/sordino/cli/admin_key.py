@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from sordino.cli.administer import Appid, Yes, confirm, in_account, show, show_key
+from sordino.cli.numbers import number_or
 from sordino.cli.operate import Data, Json, JsonArray
+from sordino.domain.allowance import MAX_NUMBER
 
 if TYPE_CHECKING:
     from sordino.domain.identity import KeyUse
@@ -62,9 +64,9 @@ def limit_key(
     data: Data = None,
 ) -> None:
     """Set how many requests a second a key may sign."""
-    number = _requests(requests)
+    number = number_or({"none": None}, "--requests", requests, 1, MAX_NUMBER)
     in_account(
-        data, account, lambda it, operator, appid: it.keys.limit(operator, appid, key, requests_per_second=number)
+        data, account, lambda it, operator, appid: it.keys.change(operator, appid, key, requests_per_second=number)
     )
 
 
@@ -73,14 +75,6 @@ def remove_key(key: SecretId, account: Appid = None, yes: Yes = False, data: Dat
     """Remove a key with the temporary ones that it asked for."""
     confirm(f"Remove the key {key}? Nobody can bring it back; disabling can be taken back.", yes=yes)
     in_account(data, account, lambda it, operator, appid: it.keys.remove(operator, appid, key))
-
-
-def _requests(text: str) -> int | None:
-    if text == "none":
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) >= 1):
-        raise typer.BadParameter(f"--requests is {text[:40]!r}; use 1 to 999999999, or `none`")
-    return int(text)
 
 
 def _row(use: "KeyUse") -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 import typer
 
 from sordino.cli.administer import who_types
+from sordino.cli.numbers import number_or
 from sordino.cli.operate import BucketName, Data, JsonArray, print_table, run_with, with_database
 from sordino.cli.start import fail, read_settings
 from sordino.domain.release import MAX_WEIGHT
@@ -62,23 +63,17 @@ def limit_queue(
 
 
 def _limits(max_size: str | None, max_concurrent: str | None, weight: int | None) -> "NewLimits":
-    texts = {"max_size": max_size, "max_concurrent": max_concurrent}
-    limits = {name: _number(name, text) for name, text in texts.items() if text is not None}
+    from sordino.domain.queue import MAX_LIMIT
+
+    texts = (("max_size", "--max-size", max_size), ("max_concurrent", "--max-concurrent", max_concurrent))
+    limits = {
+        name: number_or({DEFAULT: None}, option, text, 1, MAX_LIMIT) for name, option, text in texts if text is not None
+    }
     if weight is not None:
         limits["weight"] = weight
     if not limits:
         raise typer.BadParameter("give --max-size, --max-concurrent or --weight, or several of them")
     return cast("NewLimits", limits)
-
-
-def _number(name: str, text: str) -> int | None:
-    from sordino.domain.queue import MAX_LIMIT
-
-    if text == DEFAULT:
-        return None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_LIMIT):
-        raise typer.BadParameter(f"--{name.replace('_', '-')} is {text!r}; use 1 to {MAX_LIMIT}, or `{DEFAULT}`")
-    return int(text)
 
 
 def _run(settings: "Settings", use: "Callable[[Queues], Awaitable[T]]") -> T:

@@ -7,12 +7,12 @@ import typer
 
 from sordino.cli.administer import Yes, administer, confirm, show, show_one
 from sordino.cli.operate import Data, Json, JsonArray
+from sordino.domain.admin_token import MAX_DAYS
 
 if TYPE_CHECKING:
     from sordino.domain.admin_token import AdminToken
 
 NONE: Final = "There are no tokens: nobody may use the admin API."
-MAX_DAYS: Final = 36500
 
 Name = Annotated[str, typer.Argument(help="Name of the token.", metavar="TOKEN")]
 

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+MAX_DAYS: Final = 3650
+"""That a token may be good; one that says nothing is for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

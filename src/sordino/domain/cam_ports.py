@@ -5,12 +5,12 @@ from datetime import date, datetime
 from typing import Protocol
 
 from sordino.domain.admin_token import AdminToken
+from sordino.domain.allowance import Allowance
 from sordino.domain.audit import AuditEntry, AuditSearch, NumberedEntry
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import (
     AccessKey,
     Account,
-    Allowance,
     Caller,
     Group,
     KeyUse,

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from sordino.domain.allowance import NO_ALLOWANCE, Allowance
 from sordino.domain.resource import Owner
 
 CI_ROLE: Final = "CI_QCSRole"
@@ -19,24 +20,6 @@ CI_ROLE_TRUST: Final = (
 )
 CI_ROLE_POLICY: Final = "QcloudAccessForCIRole"
 CI_ROLE_DESCRIPTION: Final = "What jobs read and write as."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
-    """How much an account may ask of the server; None: as the server is set.
-
-    Attributes:
-        requests_per_second: of all its keys together, over a few seconds.
-        queued_jobs: jobs that wait at a time, in all its queues.
-        audio_seconds: seconds of audio that its jobs may read a day (UTC).
-    """
-
-    requests_per_second: int | None = None
-    queued_jobs: int | None = None
-    audio_seconds: int | None = None
-
-
-NO_ALLOWANCE: Final = Allowance()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

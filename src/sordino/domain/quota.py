@@ -1,7 +1,13 @@
 """What a bucket holds, and may hold."""
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Final, TypedDict
+
+MOST: Final = 2**63 - 1
+"""Bytes, or objects, that a quota can say."""
+
+MAX_RESULTS_DAYS: Final = 36500
+"""How long a bucket can be told to keep what jobs wrote; longer is for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,9 @@ from functools import partial
 from typing import Final
 
 from sordino.cam.limits import slow_down
+from sordino.domain.allowance import Allowance
 from sordino.domain.bucket import appid_of
-from sordino.domain.identity import Account, Allowance
+from sordino.domain.identity import Account
 from sordino.domain.job import Job
 from sordino.domain.ports import Transaction
 from sordino.errors import CI_SLOW_DOWN

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Final, NoReturn
 
 from sordino import errors
+from sordino.domain.allowance import NO_ALLOWANCE, Allowance
 from sordino.domain.bucket import Bucket
-from sordino.domain.identity import NO_ALLOWANCE, Allowance
 from sordino.domain.job import Job, JobRequest, JobState, Operation, OperationRequest, TemplateRef
 from sordino.domain.ports import Clock, Database, Transaction
 from sordino.domain.queue import Queue, QueueState

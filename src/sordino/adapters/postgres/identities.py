@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 
 from sordino.adapters.postgres.buckets import GET, bucket_of
 from sordino.adapters.postgres.statements import Statements
+from sordino.domain.allowance import Allowance
 from sordino.domain.bucket import Bucket
 from sordino.domain.identity import (
     CI_ROLE,
@@ -20,7 +21,6 @@ from sordino.domain.identity import (
     CI_ROLE_TRUST,
     AccessKey,
     Account,
-    Allowance,
     Caller,
     CallerKind,
     NamedPolicy,

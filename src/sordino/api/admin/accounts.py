@@ -9,8 +9,8 @@ from pydantic import Field
 from sordino.api.admin.call import Call, Governing, Looking
 from sordino.api.admin.fields import Appid, Body, Changes, Text, View, given
 from sordino.api.admin.keys import NewKeyView
-from sordino.cam.accounts import MAX_NUMBER, MAX_SECONDS, NewAllowance
 from sordino.cam.names import MAX_NAME
+from sordino.domain.allowance import MAX_NUMBER, MAX_SECONDS, NewAllowance
 from sordino.domain.identity import Account
 from sordino.domain.release import MAX_WEIGHT
 

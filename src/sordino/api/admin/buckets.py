@@ -10,6 +10,7 @@ from sordino.api.admin.call import Changing, Defaults, Governing, Looking
 from sordino.api.admin.fields import OF_DOCUMENT, Body, BucketName, Changes, Document, Id, View, given, parsed
 from sordino.domain.acl import Acl
 from sordino.domain.queue import MAX_LIMIT, Queue, QueueState
+from sordino.domain.quota import MAX_RESULTS_DAYS, MOST
 from sordino.domain.release import MAX_WEIGHT
 from sordino.storage.operate_buckets import HeldBucket
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 routes = APIRouter(prefix="/v1/buckets")
 
-MOST: Final = 2**63 - 1
-MAX_DAYS: Final = 36500
 DEFAULT: Final = "default"
 
 _BUCKETS: Final = "buckets"
@@ -63,7 +62,7 @@ class QuotaChanges(Changes):
 class LifecycleChanges(Body):
     """How long a bucket keeps what jobs wrote."""
 
-    results_days: Annotated[int, Field(ge=0, le=MAX_DAYS)] | None
+    results_days: Annotated[int, Field(ge=0, le=MAX_RESULTS_DAYS)] | None
     """0: for ever, null: as the server is set."""
 
 

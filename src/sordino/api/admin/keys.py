@@ -1,16 +1,18 @@
 """Keys of an account's root and of its users."""
 
 from datetime import datetime
-from types import EllipsisType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import APIRouter
 from pydantic import Field
 
 from sordino.api.admin.call import Changing, Looking
 from sordino.api.admin.fields import Appid, Changes, Name, SecretId, View, given
-from sordino.cam.accounts import MAX_NUMBER
+from sordino.domain.allowance import MAX_NUMBER
 from sordino.domain.identity import KeyUse
+
+if TYPE_CHECKING:
+    from sordino.cam.keys import KeySettings
 
 routes = APIRouter(prefix="/v1/accounts/{appid}", tags=["keys"])
 
@@ -83,16 +85,8 @@ async def add_key(call: Changing, appid: Appid, name: Name) -> NewKeyView:
 @routes.patch("/keys/{secret_id}")
 async def change_key(call: Changing, appid: Appid, secret_id: SecretId, body: KeyChanges) -> KeyView:
     """Enable, disable or limit a key, whosever it is; what is not sent stays."""
-    given(body)
-    enabled = body.enabled if "enabled" in body.model_fields_set else None
-    limit: int | EllipsisType | None = (
-        body.requests_per_second if "requests_per_second" in body.model_fields_set else ...
-    )
-    return _view(
-        await call.administration.keys.change(
-            call.operator, appid, secret_id, enabled=enabled, requests_per_second=limit
-        )
-    )
+    changes = cast("KeySettings", given(body))
+    return _view(await call.administration.keys.change(call.operator, appid, secret_id, **changes))
 
 
 @routes.post("/keys/{secret_id}/rotate", status_code=201)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from sordino.api.admin.call import Governing, Looking, Overseeing
 from sordino.api.admin.fields import NAME, Body, Name, View
-from sordino.cam.tokens import MAX_DAYS
+from sordino.domain.admin_token import MAX_DAYS
 
 routes = APIRouter(prefix="/v1", tags=["tokens"])
 
