@@ -81,14 +81,19 @@ class People:
         """A new account, with a key of its root."""
         number = next(_numbers)
         account = Account(appid=f"13{secrets.randbelow(10**8):08}", uin=f"2000{number:04}{secrets.randbelow(10**6):06}")
-        key = _access_key(account)
+        key = _key(_access_key(account))
+        self.add(key)
+        return key
+
+    def add(self, root: Key) -> None:
+        """Add an account with that key of its root; quiet when the service has it."""
+        account = Account(appid=root.appid, uin=root.uin)
 
         async def make(tx: PostgresTransaction) -> None:
-            assert await tx.identities.add_account(account)
-            await tx.users.add_key(key)
+            if await tx.identities.add_account(account):
+                await tx.users.add_key(AccessKey(secret_id=root.secret_id, secret_key=root.secret_key, account=account))
 
         self._run(make)
-        return _key(key)
 
     def root(self) -> Key:
         """The key of the account that the service begins with."""

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from qcloud_cos import CosS3Client, CosServiceError
 
+from people import People
 from raw_http import refusal, send
 from server import REGION, RootKey, Server
-from strangers import add_account
 
 HELLO_CRC = "11177612005948864433"
 HELLO_ETAG = '"5d41402abc4b2a76b9719d911017c592"'
@@ -18,14 +18,10 @@ DESCRIBED = {"ContentType": "audio/wav", "CacheControl": "no-cache", "Metadata":
 LONG_AGO, LONG_FROM_NOW = "Sat, 01 Jan 2000 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
 
 
-OTHER = RootKey(appid="1277777777", secret_id=f"AKID{'c' * 32}", secret_key="k" * 32)
-
-
 @pytest.fixture(scope="module")
 def other(service: Server) -> RootKey:
     """The key of another account."""
-    add_account(service, OTHER, "100077777777")
-    return OTHER
+    return People(service).account()
 
 
 def source(bucket: str, key: str = "a b+/中.wav") -> dict[str, str]:

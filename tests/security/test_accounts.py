@@ -5,11 +5,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from people import Key, People
 from raw_http import authorization, host_of, refusal, send
-from server import REGION, RootKey, Server
-from strangers import add_account
+from server import REGION, Server
 
-STRANGER = RootKey(appid="1299999999", secret_id=f"AKID{'s' * 32}", secret_key="k" * 32)
+STRANGER = Key(appid="1299999999", secret_id=f"AKID{'s' * 32}", secret_key="k" * 32, uin="100099999999")
 OWN = f"own-{STRANGER.appid}"
 
 SETTINGS = b"<Request><Name>n</Name><State>Active</State><NotifyConfig/></Request>"
@@ -44,7 +44,7 @@ def found(service: Server, method: str, path: str, bucket: str, body: bytes, nam
 @pytest.fixture(scope="module")
 def victim(service: Server) -> Victim:
     """A bucket in use; and there is a stranger, with a bucket of its own."""
-    add_account(service, STRANGER, "100099999999")
+    People(service).add(STRANGER)
     assert send(service, "PUT", "/", bucket=OWN, key=STRANGER)[0] == 200
     bucket = f"victim-{service.root_key.appid}"
     service.client().create_bucket(Bucket=bucket)

@@ -7,19 +7,19 @@ import psycopg
 import pytest
 from qcloud_cos import CosConfig, CosS3Client
 
+from people import Key, People
 from raw_http import refusal, send
 from server import REGION, RootKey, Server
 from sordino.adapters.postgres.embedded import find_running
-from strangers import add_account
 
-GUEST = RootKey(appid="1288888888", secret_id=f"AKID{'g' * 32}", secret_key="k" * 32)
+GUEST = Key(appid="1288888888", secret_id=f"AKID{'g' * 32}", secret_key="k" * 32, uin="100088888888")
 PUBLIC = {"x-cos-acl": "public-read"}
 
 
 @pytest.fixture(scope="module")
 def guest(service: Server) -> RootKey:
     """The key of another account."""
-    add_account(service, GUEST, "100088888888")
+    People(service).add(GUEST)
     return GUEST
 
 
