@@ -176,6 +176,19 @@ class TestCos:
         decisions = {it.resource.rpartition(f"{bucket}/")[2]: (it.allowed, it.code) for it in told}
         assert decisions == {"mine/1": (True, ""), "other/2": (False, "AccessDenied"), "mine/3": (True, "")}
 
+    def test_a_thousand_keys_at_once(self, service: Server, people: Watchers, owner: Key, bucket: str) -> None:
+        """Who may delete nothing fills the log with no thousand entries a call; how many there were is told."""
+        keys = "".join(f"<Object><Key>{number}</Key></Object>" for number in range(1000))
+        body = DELETE.format(keys).encode()
+        headers = {"Content-MD5": md5(body), "Content-Type": "application/xml"}
+        user = people.user(owner)
+        status, head, reply = send(service, "POST", "/?delete", bucket=bucket, key=user, body=body, headers=headers)
+        assert (status, reply.count(b"<Code>AccessDenied</Code>")) == (200, 1000)
+        told = people.told(head, 50)
+        send(service, "PUT", "/a.wav", bucket=bucket, key=owner, body=b"a")
+        assert len(people.told(head)) == 50
+        assert [it.reason for it in told if "950 more refusals of the same call" in it.reason] == [told[-1].reason]
+
     def test_a_copy(self, service: Server, people: Watchers, owner: Key, bucket: str) -> None:
         """A copy is told by what it writes; when its source may not be read, by that."""
         send(service, "PUT", "/source.wav", bucket=bucket, key=owner, body=b"a")

@@ -6,7 +6,8 @@ each decision, and ``end``s once. Told are calls that were refused, and those th
 allowed there is nothing in the log.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -26,6 +27,10 @@ TOO_MUCH: Final = frozenset({SLOW_DOWN.code, sts_errors.TOO_MANY_REQUESTS.code, 
 
 REFUSED: Final = (401, 403)
 """How calls end that were not let in."""
+
+MOST_REFUSED: Final = 50
+"""Refusals of one call that are told one by one: who may do nothing may name a thousand keys a call, each of which would
+take kilobytes of the log."""
 
 BROKEN: Final = 500
 """From here on it was the server's fault."""
@@ -106,7 +111,7 @@ class Visit:
             reason: the refusal's message.
         """
         denied = [step for step in self._steps if not step.allowed]
-        for step in denied:
+        for step in _told(denied):
             self._note(self._entry(at, step, code or ACCESS_DENIED.code), code)
         if denied and code:
             return
@@ -173,6 +178,15 @@ class Visit:
         if self.signer is not None:
             return named(self.signer.caller)
         return "anonymous" if self.secret_id is None else "unknown"
+
+
+def _told(denied: Sequence[_Step]) -> Sequence[_Step]:
+    """What is told one by one; the last says how many more there were."""
+    if len(denied) <= MOST_REFUSED:
+        return denied
+    last, more = denied[MOST_REFUSED - 1], len(denied) - MOST_REFUSED
+    alike = f"{more} more refusals of the same call are told by this entry alone"
+    return [*denied[: MOST_REFUSED - 1], replace(last, reason=f"{last.reason} ({alike})")]
 
 
 def named(caller: Caller) -> str:
