@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 import seaweed
+from people import Key, People
 from seaweed import S3Server
 from server import Server, new_room
 from support import new_name, noisy_speech, start_service, wav_bytes
@@ -72,6 +73,18 @@ def service() -> Iterator[Server]:
         yield running
         status = running.stop()
         assert status == 0, running.log_tail(60)
+
+
+@pytest.fixture(scope="module")
+def people(service: Server) -> People:
+    """Who may do what in the service."""
+    return People(service)
+
+
+@pytest.fixture(scope="module")
+def owner(people: People) -> Key:
+    """The root of an account that the tests of a module have to themselves."""
+    return people.account()
 
 
 @pytest.fixture(scope="session")

@@ -30,12 +30,6 @@ def page() -> Functions:
     return names
 
 
-@pytest.fixture(scope="module")
-def people(service: Server) -> People:
-    """Who may do what in the service."""
-    return People(service)
-
-
 @pytest.fixture
 def type_(service: Server, tmp_path: Path) -> Callable[..., str]:
     """Types a block of commands of the page as the operator does; what they print."""

@@ -8,22 +8,10 @@ from qcloud_cos import CosServiceError
 
 from people import Key, People, allow, deny
 from raw_http import send
-from server import REGION, Server
+from server import REGION
 
 ANYONE = "qcs::cam::anyone:anyone"
 READ = "name/cos:GetObject"
-
-
-@pytest.fixture(scope="module")
-def people(service: Server) -> People:
-    """Who may do what in the service."""
-    return People(service)
-
-
-@pytest.fixture(scope="module")
-def owner(people: People) -> Key:
-    """The root of an account of its own."""
-    return people.account()
 
 
 @pytest.fixture(scope="module")

@@ -9,17 +9,11 @@ from qcloud_cos import CosServiceError
 
 from people import Key, People, allow, deny
 from receiver import receiving
-from server import REGION, Server
+from server import REGION
 from sordino.domain.identity import CI_ROLE, CI_ROLE_TRUST, CI_SERVICE
 from support import job_body, wait_for_jobs
 
 READ, WRITE = allow("cos:GetObject"), allow("cos:PutObject")
-
-
-@pytest.fixture(scope="module")
-def people(service: Server) -> People:
-    """Who may do what in the service."""
-    return People(service)
 
 
 @pytest.fixture

@@ -44,18 +44,6 @@ HERE = Path(__file__).with_name("node")
 
 
 @pytest.fixture(scope="module")
-def people(service: Server) -> People:
-    """Who may do what in the service."""
-    return People(service)
-
-
-@pytest.fixture(scope="module")
-def owner(people: People) -> Key:
-    """The root of an account."""
-    return people.account()
-
-
-@pytest.fixture(scope="module")
 def bucket(people: People, owner: Key) -> str:
     """Its bucket, with three objects."""
     name = people.bucket(owner)

@@ -20,18 +20,6 @@ OPEN = b"for all users"
 
 
 @pytest.fixture(scope="module")
-def people(service: Server) -> People:
-    """Who may do what in the service."""
-    return People(service)
-
-
-@pytest.fixture(scope="module")
-def owner(people: People) -> Key:
-    """The root of an account."""
-    return people.account()
-
-
-@pytest.fixture(scope="module")
 def stranger(people: People) -> Key:
     """The root of another account."""
     return people.account()

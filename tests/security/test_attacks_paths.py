@@ -15,18 +15,6 @@ OPEN = b"for all users"
 
 
 @pytest.fixture(scope="module")
-def people(service: Server) -> People:
-    """Who may do what in the service."""
-    return People(service)
-
-
-@pytest.fixture(scope="module")
-def owner(people: People) -> Key:
-    """The root of an account."""
-    return people.account()
-
-
-@pytest.fixture(scope="module")
 def bucket(people: People, owner: Key, service: Server) -> str:
     """A bucket with secrets, and objects below ``open/`` that the user may read."""
     name = people.bucket(owner, "vault")

@@ -18,18 +18,6 @@ QUICK_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
-def people(service: Server) -> People:
-    """Who may do what in the service."""
-    return People(service)
-
-
-@pytest.fixture(scope="module")
-def owner(people: People) -> Key:
-    """The root of an account."""
-    return people.account()
-
-
-@pytest.fixture(scope="module")
 def bucket(people: People, owner: Key, service: Server) -> str:
     """A bucket with an object."""
     name = people.bucket(owner)

@@ -16,18 +16,6 @@ from sordino.wire.signature import SignedRequest, http_string
 
 
 @pytest.fixture(scope="module")
-def people(service: Server) -> People:
-    """Who may do what in the service."""
-    return People(service)
-
-
-@pytest.fixture(scope="module")
-def owner(people: People) -> Key:
-    """The root of an account."""
-    return people.account()
-
-
-@pytest.fixture(scope="module")
 def bucket(people: People, owner: Key, service: Server) -> str:
     """Its bucket, with an object ``k``."""
     return _filled(people, owner, service, b"secret")

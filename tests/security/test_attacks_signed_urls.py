@@ -17,18 +17,6 @@ CORS = b"<CORSConfiguration>%s</CORSConfiguration>" % RULE
 DELETE = b"<Delete><Object><Key>k</Key></Object></Delete>"
 
 
-@pytest.fixture(scope="module")
-def people(service: Server) -> People:
-    """Who may do what in the service."""
-    return People(service)
-
-
-@pytest.fixture(scope="module")
-def owner(people: People) -> Key:
-    """The root of an account, who may do anything with its bucket."""
-    return people.account()
-
-
 @pytest.fixture
 def bucket(people: People, owner: Key, service: Server) -> str:
     """A bucket with two objects."""

@@ -14,18 +14,6 @@ SECRET = b"top secret"
 
 
 @pytest.fixture(scope="module")
-def people(service: Server) -> People:
-    """Who may do what in the service."""
-    return People(service)
-
-
-@pytest.fixture(scope="module")
-def owner(people: People) -> Key:
-    """The root of an account."""
-    return people.account()
-
-
-@pytest.fixture(scope="module")
 def bucket(people: People, owner: Key, service: Server) -> str:
     """Its bucket, with an object ``k``."""
     name = people.bucket(owner)
