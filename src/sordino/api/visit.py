@@ -29,8 +29,8 @@ REFUSED: Final = (401, 403)
 """How calls end that were not let in."""
 
 MOST_REFUSED: Final = 50
-"""Refusals of one call that are told one by one: who may do nothing may name a thousand keys a call, each of which would
-take kilobytes of the log."""
+"""Refusals of one call that are told one by one: who may do nothing may name a thousand keys a call, and each takes
+kilobytes of the log."""
 
 BROKEN: Final = 500
 """From here on it was the server's fault."""
