@@ -330,18 +330,6 @@ class TestAccounts:
         assert await waiting == "held"
 
 
-async def test_the_root_of_the_first_account(database: PostgresDatabase) -> None:
-    """It is the first key of its root that is good, whatever keys others have."""
-    async with database.transaction() as tx:
-        await add_alice(tx)
-        await add_other(tx)
-        second = AccessKey(secret_id="AKID2", secret_key="s", account=ROOT.account)
-        await tx.users.add_key(second)
-        assert await tx.identities.root() == ROOT
-        await tx.users.change_key(APPID, ROOT.secret_id, enabled=False, requests_per_second=None)
-        assert await tx.identities.root() == second
-
-
 async def test_the_time_of_a_temporary_key_is_told(database: PostgresDatabase) -> None:
     """One whose time is over is found all the same: its owner is told so, and not that there is none."""
     async with database.transaction() as tx:

@@ -338,13 +338,13 @@ class TestIdentities:
     async def test_an_empty_database_has_no_root(self, empty_database: PostgresDatabase) -> None:
         """Neither a root nor the key of any id."""
         async with empty_database.transaction() as tx:
-            assert await tx.identities.root() is None
+            assert not await tx.identities.accounts()
             assert await tx.identities.signer("AKIDroot", "") is None
 
     async def test_finds_the_root_by_its_id(self, database: PostgresDatabase) -> None:
         """What was added comes back equal, secret included."""
         async with database.transaction() as tx:
-            assert await tx.identities.root() == ROOT
+            assert await tx.identities.signer(ROOT.secret_id, "") == (ROOT_SIGNER, None)
             assert await tx.identities.signer("akidroot", "") is None
 
     async def test_finds_the_signer_with_a_bucket(self, database: PostgresDatabase) -> None:
@@ -363,7 +363,7 @@ class TestIdentities:
         second = AccessKey(secret_id="AKID2", secret_key="s", account=Account(appid="2", uin="2"))
         async with database.transaction() as tx:
             assert not await tx.identities.add_root(second)
-            assert await tx.identities.root() == ROOT
+            assert await tx.identities.accounts() == [ROOT.account]
             assert await tx.identities.signer("AKID2", "") is None
 
     async def test_of_two_processes_one_adds_the_root(self, empty_database: PostgresDatabase) -> None:

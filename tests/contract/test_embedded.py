@@ -296,7 +296,7 @@ async def test_transactions_work_again_after_a_restart(data: Path) -> None:
             assert not await database.ready()
             server.start()
             async with database.transaction() as tx:
-                assert await tx.identities.root() is None
+                assert not await tx.identities.accounts()
             assert await database.ready()
     finally:
         server.stop()

@@ -49,10 +49,6 @@ class Identities(Protocol):
         """The same of the account whose root has that number."""
         ...
 
-    async def root(self) -> AccessKey | None:
-        """The first enabled key of the root of the first account, or None on an empty database."""
-        ...
-
     async def add_root(self, key: AccessKey) -> bool:
         """Create the first account with ``key``; False (and nothing written) when an account exists already."""
         ...

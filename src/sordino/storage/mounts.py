@@ -81,7 +81,7 @@ class MountStore:
             self.vault.open(mounts[0].sealed)
 
     async def _add(self, tx: Transaction, bucket: Bucket, mount: Mount) -> None:
-        if bucket.appid not in {account.appid for account in await tx.identities.accounts()}:
+        if await tx.identities.account(bucket.appid) is None:
             raise errors.INVALID_ARGUMENT(f"There is no account {bucket.appid}: name the bucket <name>-<APPID>.")
         existing = await tx.buckets.get(bucket.name)
         if existing is None:

@@ -91,13 +91,6 @@ SELECT {ROLE_COLUMNS}, {ACCOUNT}
 """  # noqa: S608 - as above
 _ROLE_OF_ACCOUNT: Final = f"{_ROLE} AND accounts.appid = %(appid)s"
 _ROLE_OF_ROOT: Final = f"{_ROLE} AND accounts.uin = %(root)s"
-_FIRST_KEY: Final = f"""
-SELECT secret_id, secret, {ACCOUNT}
-  FROM access_keys JOIN accounts USING (appid)
- WHERE access_keys.enabled AND access_keys.uin IS NULL
- ORDER BY accounts.number, access_keys.number
- LIMIT 1
-"""  # noqa: S608 - as above
 # Stands against other writers: of two processes on an empty database one makes the account, and of an account and a
 # user that would have the same number one is made.
 LOCK: Final = "LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE"
@@ -178,13 +171,6 @@ class PostgresIdentities(Statements):
         """The same of the account whose root has that number."""
         row = await self._row(_ROLE_OF_ROOT, {"root": uin, "name": name})
         return (role_of(row), account_of(row)) if row else None
-
-    async def root(self) -> AccessKey | None:
-        """The first enabled key of the root of the first account, or None on an empty database."""
-        row = await self._row(_FIRST_KEY, {})
-        if row is None:
-            return None
-        return AccessKey(secret_id=row["secret_id"], secret_key=self.vault.open(row["secret"]), account=account_of(row))
 
     async def add_root(self, key: AccessKey) -> bool:
         """Create the first account with ``key``; False (and nothing written) when an account exists already."""

@@ -7,7 +7,6 @@ ALTER TABLE accounts
     ADD COLUMN audio_seconds bigint CHECK (audio_seconds >= 0);
 
 CREATE TABLE users (
-    number bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
     uin text PRIMARY KEY CHECK (uin ~ '^[0-9]+$'),
     appid text NOT NULL REFERENCES accounts,
     name text COLLATE "C" NOT NULL CHECK (name <> ''),
