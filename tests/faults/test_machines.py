@@ -123,3 +123,42 @@ def test_the_database_stops_for_ten_seconds(machines: Machines) -> None:
     machines.check_each_once(bucket, jobs)
     for worker in machines.workers:
         worker.check()
+
+
+def test_the_api_stops_though_the_database_hangs(room: Path) -> None:
+    """What it would tell the audit log at last keeps it for some seconds."""
+    with EmbeddedPostgres(room / "database") as database:
+        api = launch(room, "api", "api", "--port", "0", SORDINO_DATABASE_URL=database.dsn)
+        try:
+            wait_ready(api)
+            client, bucket = api.client(), f"hangs-{api.root_key.appid}"
+            client.create_bucket(Bucket=bucket)
+            with psycopg.connect(database.dsn) as connection:
+                backends = [pid for (pid,) in connection.execute(BACKENDS)]
+            client.put_object(Bucket=bucket, Key="last", Body=b"")
+            for pid in backends:
+                os.kill(pid, signal.SIGSTOP)
+            api.process.terminate()
+            assert api.process.wait(15) == -signal.SIGALRM
+        finally:
+            api.stop()
+            for pid in backends:
+                os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_the_api_tells_the_audit_log_all_before_it_stops(room: Path, number: signal.Signals) -> None:
+    """Calls that were answered just before are in the log."""
+    with EmbeddedPostgres(room / "database") as database:
+        api = launch(room, "api", "api", "--port", "0", SORDINO_DATABASE_URL=database.dsn)
+        try:
+            wait_ready(api)
+            client, bucket = api.client(), f"told-{api.root_key.appid}"
+            client.create_bucket(Bucket=bucket)
+            for count in range(3):
+                client.put_object(Bucket=bucket, Key=str(count), Body=b"")
+        finally:
+            status = api.stop(number)
+        with psycopg.connect(database.dsn) as connection:
+            told = connection.execute("SELECT count(*) FROM sordino.audit WHERE action = 'cos:PutObject'").fetchone()
+    assert (told, status) == ((3,), 0)

@@ -1,9 +1,11 @@
 """The server: one application behind a plain port and, if there is TLS, an encrypted one; beside it the admin API's."""
 
 import asyncio
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -80,6 +82,15 @@ class Server(uvicorn.Server):
             backlog=config.backlog,
             **encrypted,
         )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as it is called
+        """Begin to stop; a second Ctrl-C does not wait for the replies.
+
+        uvicorn's own raises the signal anew when it has stopped, and so ends the process before what is to be done
+        after the replies, such as writing the audit log.
+        """
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sordino.domain.identity import AccessKey
     from sordino.settings import Settings
 
+LAST_SECONDS = 8
+"""What an API may take to end when it answers no more; with the 10 s of its replies less than its supervisor waits."""
+
 Data = Annotated[
     Path | None, typer.Option("--data", help="Directory of database, objects and root key. [SORDINO_DATA]")
 ]
@@ -191,6 +194,8 @@ async def _run_api(settings: "Settings", listeners: "Sequence[socket.socket]", t
         main = applications.main
         # It closes the sockets.
         await Server(main, tls, ports, on_stop=main.stop).serve(sockets=[plain])
+        # What is left to be done may wait for a database that hangs.
+        signal.alarm(LAST_SECONDS)
 
 
 def worker(data: Data = None, lifeline: Lifeline = None) -> None:
