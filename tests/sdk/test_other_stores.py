@@ -14,6 +14,8 @@ import pytest
 from qcloud_cos import CosS3Client
 from qcloud_cos.cos_exception import CosServiceError
 
+from people import People
+from policies import allow, deny
 from raw_http import refusal as told
 from raw_http import send
 from seaweed import S3Server
@@ -132,6 +134,33 @@ def test_objects_of_a_mounted_bucket(client: CosS3Client, mounted: tuple[str, st
     client.delete_objects(Bucket=bucket, Delete={"Object": [{"Key": "dir/é +%.wav"}, {"Key": "copy"}]})
     assert not client.object_exists(Bucket=bucket, Key="dir/é +%.wav")
     assert _all(s3_server, there) == []
+
+
+def test_keys_that_the_store_takes_for_others(
+    client: CosS3Client, storing: Server, mounted: tuple[str, str], s3_server: S3Server
+) -> None:
+    """Policies are not got around by slashes that the store folds, nor what is mounted by steps that it may follow."""
+    (bucket, there), people = mounted, People(storing)
+    root = people.root()
+    for key in ("kept/k", "open/k"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"hello")
+    mine = f"qcs::cos::uid/{root.appid}:{bucket}"
+    but_kept = people.user(root, allow("cos:*"), deny("cos:*", f"{mine}/kept/*"))
+    only_open = people.user(root, allow("cos:*", [f"{mine}/open/*", f"{mine}//*"]))
+    people.bucket_policy(bucket, deny("cos:*", f"{mine}/kept/*", principal="*"))
+    for who in (but_kept, only_open, root, None):
+        for path in ("/kept/k", "//kept/k", "/./kept/k", "/open/../kept/k", "/../music/kept/k", "///kept//k", "/.."):
+            for method in ("GET", "HEAD", "PUT", "DELETE"):
+                reply = send(storing, method, path, bucket=bucket, key=who, signed=who is not None, body=b"")
+                assert reply[0] == 403, (who, method, path)
+        source = {"x-cos-copy-source": f"/{bucket}//kept/k"}
+        reply = send(storing, "PUT", "/open/c", bucket=bucket, key=who, signed=who is not None, headers=source)
+        assert reply[0] == 403, who
+    assert send(storing, "GET", "/open//k", bucket=bucket, key=only_open)[2] == b"hello"
+    people.bucket_policy(bucket)
+    assert content_of(s3_server, there, "music/kept/k") == b"hello"
+    for key in ("kept/k", "open/k"):
+        client.delete_object(Bucket=bucket, Key=key)
 
 
 def test_a_large_file_into_a_mounted_bucket(

@@ -19,6 +19,7 @@ from sordino.domain.acl import READING, Acl
 from sordino.domain.bucket import Bucket, StoredObject
 from sordino.domain.conditions import Context
 from sordino.domain.decision import Asked, Decision, Effect, decide_call
+from sordino.domain.mounted_keys import decide_mounted
 from sordino.domain.resource import Resource, cos_resource
 from sordino.errors import ServiceError
 
@@ -114,7 +115,8 @@ def _decide(
     call: Call, action: str, resource: Resource, bucket: Bucket | None = None, body: Context = NOTHING
 ) -> Decision:
     asked = Asked(action=action, resource=resource, context=context_of(call, action, resource, body))
-    return decide_call(call.caller, asked, None if bucket is None else bucket.named_policy)
+    policy = None if bucket is None else bucket.named_policy
+    return decide_mounted(lambda it: decide_call(call.caller, it, policy), asked, bucket)
 
 
 def _denied(call: Call, action: str, resource: Resource, decision: Decision) -> ServiceError:

@@ -15,6 +15,7 @@ from sordino.domain.bucket import Bucket
 from sordino.domain.decision import Asked, Decision, Effect, decide_call
 from sordino.domain.identity import Account, Caller, CallerKind, NamedPolicy, caller_of
 from sordino.domain.known import of_everyone
+from sordino.domain.mounted_keys import decide_mounted
 from sordino.domain.ports import Transaction
 from sordino.domain.resource import ANYTHING, Owner, Resource, account_resource, ci_resource, cos_resource
 
@@ -93,7 +94,7 @@ class Simulate:
                 because = f"{asked.action} on {found}: the {disabled} is disabled, and no key of it signs"
                 return Simulated(Decision(effect=Effect.NONE, because=because), None)
             policy = None if bucket is None else bucket.named_policy
-            decision = decide_call(caller, asked, policy)
+            decision = decide_mounted(lambda one: decide_call(caller, one, policy), asked, bucket)
             if bucket is not None and decision.effect is Effect.NONE and await _open_to_all(it.tx, asked, bucket):
                 decision = Decision(
                     effect=Effect.ALLOW,

@@ -19,6 +19,7 @@ from sordino.domain.decision import Asked, Decision, Effect, decide, may_take
 from sordino.domain.identity import CI_ROLE, CI_ROLE_POLICY, CI_SERVICE, Account, Caller, caller_of
 from sordino.domain.job import Job
 from sordino.domain.known import of_everyone
+from sordino.domain.mounted_keys import decide_mounted
 from sordino.domain.ports import Transaction
 from sordino.domain.resource import Owner, cos_resource, role_resource
 from sordino.errors import ServiceError
@@ -116,7 +117,7 @@ class Access:
     def _decide(self, action: str, bucket: Bucket, key: str) -> Decision:
         resource = cos_resource(bucket.name, bucket.region, bucket.owner, key)
         asked = Asked(action=action, resource=resource, context=of_everyone(self.role, "", self.now, resource))
-        return decide(self.role, asked, bucket.named_policy)
+        return decide_mounted(lambda it: decide(self.role, it, bucket.named_policy), asked, bucket)
 
 
 async def tell_refusal(tx: Transaction, job: Job, code: str, reason: str, now: datetime) -> None:
