@@ -69,7 +69,8 @@ def _short(found: "NumberedEntry") -> Mapping[str, Any]:
         "resource": entry.resource,
         "decision": "allowed" if entry.allowed else "denied",
         "code": entry.code or None,
-        "reason": entry.reason or None,
+        # Decisions say again what they are about.
+        "reason": entry.reason.removeprefix(f"{entry.action} on {entry.resource}: ") or None,
     }
 
 
