@@ -1,9 +1,7 @@
 """Accounts, users, roles, keys and policies in a running service's database, as its operator makes them."""
 
 import asyncio
-import hashlib
 import itertools
-import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import TypeVar
 
 from qcloud_cos import CosConfig, CosS3Client
 
+from policies import Statement, document
 from server import REGION, RootKey, Server
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.adapters.postgres.embedded import find_running
@@ -32,7 +31,6 @@ from sordino.domain.identity import (
 )
 
 T = TypeVar("T")
-Statement = dict[str, object]
 _numbers = itertools.count(1)
 
 
@@ -54,21 +52,6 @@ class Key(RootKey):
     def principal(self) -> str:
         """As policies name its owner."""
         return f"qcs::cam::uin/{self.uin}:{f'uin/{self.user}' if self.user else 'root'}"
-
-
-def allow(action: str | list[str], resource: str | list[str] = "*", **more: object) -> Statement:
-    """A statement that allows."""
-    return {"effect": "allow", "action": action, "resource": resource, **more}
-
-
-def deny(action: str | list[str], resource: str | list[str] = "*", **more: object) -> Statement:
-    """A statement that denies."""
-    return {**allow(action, resource, **more), "effect": "deny"}
-
-
-def document(*statements: Statement) -> str:
-    """A policy."""
-    return json.dumps({"version": "2.0", "statement": list(statements)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +150,11 @@ class People:
         """
         policy = document(*statements) if statements else None
         made = _temporary(parent, owner or parent, role=role, policy=policy, minutes=minutes)
-        self._run(lambda tx: _add_temporary(tx, made))
+
+        async def add(tx: PostgresTransaction) -> None:
+            assert await tx.temporary_keys.add(made)
+
+        self._run(add)
         return _key_of_session(made, parent, owner or parent)
 
     def sessions(self, parent: Key, roles: Mapping[str, Sequence[Statement]]) -> dict[str, Key]:
@@ -179,7 +166,7 @@ class People:
                 await tx.policies.put_role(Role(appid=parent.appid, name=name, trust=CI_ROLE_TRUST), datetime.now(UTC))
                 await _give(tx, parent.appid, Target(TargetKind.ROLE, name), statements)
                 made = _temporary(parent, parent, role=name, policy=None, minutes=30)
-                await _add_temporary(tx, made)
+                assert await tx.temporary_keys.add(made)
                 keys[name] = _key_of_session(made, parent, parent)
             return keys
 
@@ -276,25 +263,6 @@ async def _give(tx: PostgresTransaction, appid: str, target: Target, statements:
         policy = Policy(appid=appid, name=name, document=document(*statements), changed_at=datetime.now(UTC))
         await tx.policies.put(policy)
         assert await tx.policies.attach(appid, name, target)
-
-
-async def _add_temporary(tx: PostgresTransaction, key: TemporaryKey) -> None:
-    await tx.connection.execute(
-        "INSERT INTO temporary_keys (secret_id, sealed, token_sha256, appid, parent, role, session_name, policy,"
-        " created_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            key.secret_id,
-            tx.vault.seal(key.secret_key),
-            hashlib.sha256(key.token.encode()).hexdigest(),
-            key.appid,
-            key.parent,
-            key.role,
-            key.session_name,
-            key.policy,
-            key.created_at,
-            key.expires_at,
-        ],
-    )
 
 
 def _temporary(parent: Key, owner: Key, *, role: str | None, policy: str | None, minutes: float) -> TemporaryKey:

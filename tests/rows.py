@@ -1,7 +1,6 @@
 """Rows as the tests of the database want them, and ways to look at what a repository does not show."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 from psycopg.pq import ExecStatus
 
+from policies import Statement, document
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
 from sordino.adapters.vault import FernetVault
@@ -183,24 +183,14 @@ async def deliveries_of_others(
             await tx.deliveries.add(name, target, at)
 
 
-def statement(effect: str, action: str, resource: str = "*", **more: object) -> dict[str, object]:
-    """A statement of a policy."""
-    return {"effect": effect, "action": action, "resource": resource, **more}
-
-
-def policy_of(*statements: dict[str, object]) -> str:
-    """The document of a policy."""
-    return json.dumps({"version": "2.0", "statement": list(statements)})
-
-
-async def role_may(database: PostgresDatabase, *statements: dict[str, object]) -> None:
+async def role_may(database: PostgresDatabase, *statements: Statement) -> None:
     """Let the role of jobs in the account ``ROOT`` do what these statements say, and nothing else."""
     appid, role = ROOT.account.appid, Target(TargetKind.ROLE, CI_ROLE)
     async with database.transaction() as tx:
         for name in await tx.policies.attached(appid, role):
             await tx.policies.detach(appid, name, role)
         if statements:
-            await tx.policies.put(Policy(appid=appid, name="role", document=policy_of(*statements), changed_at=NOW))
+            await tx.policies.put(Policy(appid=appid, name="role", document=document(*statements), changed_at=NOW))
             await tx.policies.attach(appid, "role", role)
 
 

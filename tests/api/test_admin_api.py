@@ -14,8 +14,9 @@ import pytest
 from openapi_spec_validator import validate
 
 from admin_http import Admin, Reply, new_token
-from people import Key, People, document
-from people import allow as may
+from people import Key, People
+from policies import allow as may
+from policies import document
 from server import Server, new_room
 from sordino.adapters.postgres.embedded import find_running
 from sordino.api.admin.app import routes

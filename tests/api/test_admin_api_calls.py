@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from qcloud_cos import CosServiceError
 
 from admin_http import Admin, Reply, new_token
-from people import Key, People, document
-from people import allow as may
+from people import Key, People
+from policies import allow as may
+from policies import document
 from receiver import receiving
 from server import Server, new_room
 from sordino.api.admin.app import routes

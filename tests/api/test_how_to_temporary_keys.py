@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from qcloud_cos import CosServiceError
 
-from people import Key, People, allow
+from people import Key, People
+from policies import allow
 from server import REGION, Server
 from support import clean_environment
 

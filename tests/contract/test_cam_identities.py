@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from policies import allow, document
 from rows import (
     BUCKET,
     LATER,
@@ -14,8 +15,6 @@ from rows import (
     ROOT,
     add_bucket,
     execute,
-    policy_of,
-    statement,
     waiting_for_a_lock,
 )
 from sordino.adapters.postgres.database import PostgresDatabase, PostgresTransaction
@@ -47,7 +46,7 @@ ALICE_KEY = AccessKey(
 ALICE_TARGET = Target(TargetKind.USER, ALICE.uin)
 OTHER = Account(appid="1250000001", uin="100000000002", name="others")
 OTHER_KEY = AccessKey(secret_id="AKIDother", secret_key="other's", account=OTHER)
-READ = policy_of(statement("allow", "cos:GetObject"))
+READ = document(allow("cos:GetObject"))
 PRESET = "QcloudCOSDataReadOnly"
 TRUST = '{"version":"2.0","statement":{"effect":"allow","principal":{"qcs":["qcs::cam::uin/1:root"]},"action":"*"}}'
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rows import BUCKET, OPERATOR, ROOT, bucket, changes, policy_of, statement
+from policies import allow, document
+from rows import BUCKET, OPERATOR, ROOT, bucket, changes
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.cam import keys as keys_module
 from sordino.cam import policies as policies_module
@@ -27,7 +28,7 @@ from sordino.domain.release import MAX_WEIGHT
 from sordino.errors import LIMIT_EXCEEDED, ServiceError
 
 APPID = ROOT.account.appid
-READ = policy_of(statement("allow", "cos:GetObject"))
+READ = document(allow("cos:GetObject"))
 PRESET = "QcloudCOSDataReadOnly"
 TRUST = '{"version":"2.0","statement":{"effect":"allow","principal":{"service":["x"]},"action":"sts:AssumeRole"}}'
 USER, GROUP, ROLE = (Target(kind, name) for kind, name in zip(TargetKind, ("alice", "readers", "worker"), strict=True))
@@ -526,7 +527,7 @@ class TestPolicies:
 
 def of_bucket(resource: object, **more: object) -> str:
     """A bucket's policy about a resource."""
-    return policy_of(statement("allow", "cos:GetObject", resource, principal={"qcs": ["*"]}, **more))
+    return document(allow("cos:GetObject", resource, principal={"qcs": ["*"]}, **more))
 
 
 INSIDE = f"qcs::cos:ap-guangzhou:uid/{APPID}:{BUCKET}"

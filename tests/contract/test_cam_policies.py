@@ -5,7 +5,8 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from rows import BUCKET, LATER, NOW, ROOT, execute, policy_of, statement
+from policies import allow, deny, document
+from rows import BUCKET, LATER, NOW, ROOT, execute
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain import presets
 from sordino.domain.identity import (
@@ -24,9 +25,7 @@ from sordino.errors import ServiceError
 
 APPID = ROOT.account.appid
 OTHER = Account(appid="1250000001", uin="100000000002")
-READ = Policy(
-    appid=APPID, name="read", document=policy_of(statement("allow", "cos:GetObject")), description="d", changed_at=NOW
-)
+READ = Policy(appid=APPID, name="read", document=document(allow("cos:GetObject")), description="d", changed_at=NOW)
 PRESET = "QcloudCOSDataReadOnly"
 USER = Target(TargetKind.USER, "300000000001")
 GROUP = Target(TargetKind.GROUP, "readers")
@@ -51,7 +50,7 @@ class TestPolicies:
 
     async def test_writing(self, people: PostgresDatabase) -> None:
         """One is new or written anew, in its account alone."""
-        changed = replace(READ, document=policy_of(statement("deny", "*")), description="", changed_at=LATER)
+        changed = replace(READ, document=document(deny("*")), description="", changed_at=LATER)
         async with people.transaction() as tx:
             assert await tx.policies.put(READ)
             assert await tx.policies.put(replace(READ, name="a"))

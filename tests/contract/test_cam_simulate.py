@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rows import BUCKET, OPERATOR, ROOT, bucket, changes, policy_of, put, put_object, statement, stored
+from policies import allow, deny, document
+from rows import BUCKET, OPERATOR, ROOT, bucket, changes, put, put_object, stored
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.cam.accounts import Accounts
 from sordino.cam.bucket_policies import BucketPolicies
@@ -25,11 +26,11 @@ ALICE = Who(CallerKind.USER, "alice")
 JOBS = Who(CallerKind.ROLE, CI_ROLE)
 INSIDE = f"qcs::cos:ap-guangzhou:uid/{APPID}:{BUCKET}"
 OWN = [
-    statement("allow", "cos:GetObject", f"{INSIDE}/in/*"),
-    statement("deny", ["cos:*"], f"{INSIDE}/in/secret*", sid="no"),
-    statement("allow", "cos:PutObject", "*", condition={"ip_equal": {"qcs:ip": "10.0.0.0/8"}}),
-    statement("allow", "cos:HeadObject", "*", condition={"string_equal": {"qcs:owner_uin": UIN}}),
-    statement("allow", "cam:PassRole", f"qcs::cam::uin/{UIN}:roleName/{CI_ROLE}"),
+    allow("cos:GetObject", f"{INSIDE}/in/*"),
+    deny(["cos:*"], f"{INSIDE}/in/secret*", sid="no"),
+    allow("cos:PutObject", "*", condition={"ip_equal": {"qcs:ip": "10.0.0.0/8"}}),
+    allow("cos:HeadObject", "*", condition={"string_equal": {"qcs:owner_uin": UIN}}),
+    allow("cam:PassRole", f"qcs::cam::uin/{UIN}:roleName/{CI_ROLE}"),
 ]
 
 
@@ -41,7 +42,7 @@ async def simulate(database: PostgresDatabase) -> Simulate:
     await Users(its).add(OPERATOR, APPID, "alice")
     await Groups(its).add(OPERATOR, APPID, "readers")
     await Groups(its).join(OPERATOR, APPID, "readers", "alice")
-    await Policies(its).put(OPERATOR, APPID, "own", policy_of(*OWN))
+    await Policies(its).put(OPERATOR, APPID, "own", document(*OWN))
     await Policies(its).attach(OPERATOR, APPID, "own", Target(TargetKind.USER, "alice"))
     await Policies(its).attach(OPERATOR, APPID, "QcloudCIReadOnlyAccess", Target(TargetKind.GROUP, "readers"))
     return Simulate(its)
@@ -64,7 +65,7 @@ async def refusal(call: Coroutine[Any, Any, object]) -> str:
 
 def of_bucket(*statements: dict[str, object], **principal: object) -> str:
     """A policy of the bucket."""
-    return policy_of(*({**it, "principal": {"qcs": ["*"]}, **principal} for it in statements))
+    return document(*({**it, "principal": {"qcs": ["*"]}, **principal} for it in statements))
 
 
 @pytest.mark.parametrize(
@@ -131,8 +132,8 @@ async def test_conditions(simulate: Simulate) -> None:
 
 async def test_policies_of_buckets(simulate: Simulate, database: PostgresDatabase) -> None:
     """They count for everybody: here, elsewhere, unsigned, and against the root."""
-    only = statement("deny", "cos:DeleteObject", f"{INSIDE}/*", condition={"ip_not_equal": {"qcs:ip": "10.0.0.0/8"}})
-    document = of_bucket(statement("allow", "cos:GetObject", f"{INSIDE}/open/*"), only)
+    only = deny("cos:DeleteObject", f"{INSIDE}/*", condition={"ip_not_equal": {"qcs:ip": "10.0.0.0/8"}})
+    document = of_bucket(allow("cos:GetObject", f"{INSIDE}/open/*"), only)
     await BucketPolicies(changes(database)).put(BUCKET, document)
     for who in (ANONYMOUS, ALICE):
         found = await asked(simulate, who, "cos:GetObject", f"{BUCKET}/open/a")
@@ -147,10 +148,10 @@ async def test_policies_of_buckets(simulate: Simulate, database: PostgresDatabas
 
 async def test_one_statement_without_a_list(simulate: Simulate, database: PostgresDatabase) -> None:
     """It is found as well, under whatever case its element is written in."""
-    document = json.dumps({"Version": "2.0", "Statement": statement("allow", "cos:GetObject")})
+    document = json.dumps({"Version": "2.0", "Statement": allow("cos:GetObject")})
     await Policies(changes(database)).put(OPERATOR, APPID, "own", document)
     found = await asked(simulate, ALICE, "cos:GetObject", f"{BUCKET}/a")
-    assert json.loads(found.statement) == statement("allow", "cos:GetObject")
+    assert json.loads(found.statement) == allow("cos:GetObject")
 
 
 async def test_access_control_lists(simulate: Simulate, database: PostgresDatabase) -> None:
@@ -177,7 +178,7 @@ async def test_access_control_lists(simulate: Simulate, database: PostgresDataba
     assert (
         "access control list" in (await asked(simulate, ANONYMOUS, "cos:GetObject", f"{BUCKET}/open")).decision.because
     )
-    await BucketPolicies(changes(database)).put(BUCKET, of_bucket(statement("deny", "cos:GetObject", f"{INSIDE}/open")))
+    await BucketPolicies(changes(database)).put(BUCKET, of_bucket(deny("cos:GetObject", f"{INSIDE}/open")))
     assert not (await asked(simulate, ANONYMOUS, "cos:GetObject", f"{BUCKET}/open")).decision.allowed
 
 

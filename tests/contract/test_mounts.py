@@ -12,7 +12,8 @@ from typing import BinaryIO
 import pytest
 from cryptography.fernet import Fernet
 
-from rows import BUCKET, OPERATOR, PLAIN_MEDIA_INFO, ROOT, changes, execute, role_may, statement
+from policies import allow
+from rows import BUCKET, OPERATOR, PLAIN_MEDIA_INFO, ROOT, changes, execute, role_may
 from seaweed import S3Server
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
@@ -285,7 +286,7 @@ async def test_a_job_that_was_stopped_writes_nothing(world: World) -> None:
 async def test_a_job_whose_role_may_not_write(world: World, moment: str) -> None:
     """Policies bound what is written to the other store, as they are when it is."""
     await world.mount()
-    lose = partial(role_may, world.database, statement("allow", "cos:GetObject"))
+    lose = partial(role_may, world.database, allow("cos:GetObject"))
     if moment == "before":
         await lose()
     else:

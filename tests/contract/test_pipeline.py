@@ -11,7 +11,8 @@ from typing import BinaryIO
 
 import pytest
 
-from rows import OPERATOR, changes, execute, policy_of, role_may, statement
+from policies import allow, deny, document
+from rows import OPERATOR, changes, execute, role_may
 from sordino.adapters.blobs import ObstoreBlobs
 from sordino.adapters.clock import SystemClock
 from sordino.adapters.postgres.database import PostgresDatabase
@@ -642,7 +643,7 @@ async def test_output_bucket_vanishes_meanwhile(world: World) -> None:
     assert (await world.job(job)).code == "WriteTargetBucketDenied"
 
 
-READ, WRITE = statement("allow", "cos:GetObject"), statement("allow", "cos:PutObject")
+READ, WRITE = allow("cos:GetObject"), allow("cos:PutObject")
 MINE, THEIRS = "qcs::cos::uid/1250000000:b-1250000000", "theirs-7"
 CI_OF_MINE = "qcs::cam::uin/100000000001:roleName/CI_QCSRole"
 
@@ -654,22 +655,22 @@ CI_OF_MINE = "qcs::cam::uin/100000000001:roleName/CI_QCSRole"
         ([WRITE], "ResourceAccessDenied", ["cos:GetObject"]),
         ([READ], "WriteTargetBucketDenied", ["cos:PutObject", "b-1250000000/out.wav", "no policy allows it"]),
         ([READ, WRITE], None, []),
-        ([statement("allow", "cos:*", f"{MINE}/in*"), WRITE], None, []),
-        ([statement("allow", "cos:*", f"{MINE}/input/*"), WRITE], "ResourceAccessDenied", []),
-        ([READ, statement("allow", "cos:*", f"{MINE}/output/*")], "WriteTargetBucketDenied", []),
+        ([allow("cos:*", f"{MINE}/in*"), WRITE], None, []),
+        ([allow("cos:*", f"{MINE}/input/*"), WRITE], "ResourceAccessDenied", []),
+        ([READ, allow("cos:*", f"{MINE}/output/*")], "WriteTargetBucketDenied", []),
         (
-            [READ, WRITE, statement("deny", "cos:*", f"{MINE}/in.wav")],
+            [READ, WRITE, deny("cos:*", f"{MINE}/in.wav")],
             "ResourceAccessDenied",
             ["statement 3 of policy role denies it"],
         ),
         (
-            [READ, WRITE, statement("deny", "cos:PutObject", f"{MINE}/*")],
+            [READ, WRITE, deny("cos:PutObject", f"{MINE}/*")],
             "WriteTargetBucketDenied",
             ["statement 3 of policy role denies it"],
         ),
-        ([READ, statement("allow", "name/COS:putobject", "qcs::cos:ap-guangzhou::*")], None, []),
-        ([READ, statement("allow", "cos:PutObject", "qcs::cos:ap-beijing::*")], "WriteTargetBucketDenied", []),
-        ([READ, statement("allow", "cos:PutObject", "qcs::cos::uid/7:*")], "WriteTargetBucketDenied", []),
+        ([READ, allow("name/COS:putobject", "qcs::cos:ap-guangzhou::*")], None, []),
+        ([READ, allow("cos:PutObject", "qcs::cos:ap-beijing::*")], "WriteTargetBucketDenied", []),
+        ([READ, allow("cos:PutObject", "qcs::cos::uid/7:*")], "WriteTargetBucketDenied", []),
     ],
     ids=[
         "nothing",
@@ -711,7 +712,7 @@ async def test_the_role_comes_before_the_input(world: World) -> None:
 @pytest.mark.parametrize("denied", [False, True])
 async def test_what_is_open_to_all_is_open_to_the_role(world: World, denied: bool) -> None:
     """It reads a public-read object without a policy, and not against one."""
-    await role_may(world.database, WRITE, *[statement("deny", "cos:GetObject")] * denied)
+    await role_may(world.database, WRITE, *[deny("cos:GetObject")] * denied)
     async with world.database.transaction() as tx:
         await tx.sharing.share_object(world.bucket.name, "in.wav", Acl.PUBLIC_READ)
     job = await world.submit()
@@ -742,7 +743,7 @@ async def test_rights_that_are_lost_meanwhile(world: World, lost: str, code: str
                 role = Role(appid=ACCOUNT.appid, name=CI_ROLE, trust=CI_ROLE_TRUST.replace(CI_SERVICE, "no.qcloud.com"))
                 await tx.policies.put_role(role, datetime.now(UTC))
             if lost == "bucket":
-                await tx.policies.put_bucket_policy(world.bucket.name, policy_of(_about(CI_OF_MINE, "deny")))
+                await tx.policies.put_bucket_policy(world.bucket.name, document(_about(CI_OF_MINE, "deny")))
 
     world.media.act = lambda source, target: lose(target)
     job = await world.submit(callback=CALLBACK)
@@ -780,7 +781,7 @@ async def test_rights_that_are_lost_before(world: World, lost: str) -> None:
 
 
 def _about(principal: str, effect: str = "allow", action: str = "cos:PutObject", resource: str = "*") -> dict:
-    return statement(effect, action, resource, principal={"qcs": [principal]})
+    return {**allow(action, resource, principal={"qcs": [principal]}), "effect": effect}
 
 
 async def _other_account(world: World, *statements: dict[str, object]) -> Bucket:
@@ -794,7 +795,7 @@ async def _other_account(world: World, *statements: dict[str, object]) -> Bucket
     made = await buckets.create(THEIRS, REGION, other)
     if statements:
         async with world.database.transaction() as tx:
-            await tx.policies.put_bucket_policy(THEIRS, policy_of(*statements))
+            await tx.policies.put_bucket_policy(THEIRS, document(*statements))
     return made
 
 
@@ -819,9 +820,9 @@ async def _other_account(world: World, *statements: dict[str, object]) -> Bucket
             "WriteTargetBucketDenied",
         ),
         ([READ], [_about(CI_OF_MINE)], "WriteTargetBucketDenied"),
-        ([READ, statement("allow", "cos:PutObject", f"{MINE}/*")], [_about(CI_OF_MINE)], "WriteTargetBucketDenied"),
-        ([READ, statement("allow", "cos:*", "qcs::cos:::*")], [_about(CI_OF_MINE)], "WriteTargetBucketDenied"),
-        ([READ, statement("allow", "cos:*", "qcs::cos::uid/7:theirs-7/*")], [_about(CI_OF_MINE)], None),
+        ([READ, allow("cos:PutObject", f"{MINE}/*")], [_about(CI_OF_MINE)], "WriteTargetBucketDenied"),
+        ([READ, allow("cos:*", "qcs::cos:::*")], [_about(CI_OF_MINE)], "WriteTargetBucketDenied"),
+        ([READ, allow("cos:*", "qcs::cos::uid/7:theirs-7/*")], [_about(CI_OF_MINE)], None),
     ],
     ids=[
         "no policy",
@@ -888,7 +889,7 @@ async def test_whether_another_accounts_bucket_exists_is_not_told(world: World) 
             if there is None:
                 await _other_account(world)
             async with world.database.transaction() as tx:
-                await tx.policies.put_bucket_policy(THEIRS, policy_of(*statements) if statements else None)
+                await tx.policies.put_bucket_policy(THEIRS, document(*statements) if statements else None)
         job = await world.submit(output_bucket=THEIRS, region=region)
         await world.run(job)
         ended = await world.job(job)
@@ -947,7 +948,7 @@ async def test_what_a_job_writes_elsewhere_is_audited(world: World) -> None:
 )
 async def test_what_is_known_of_a_job(world: World, condition: dict[str, object], code: str) -> None:
     """Time, region and account are; an address and a user it has not, so conditions on these do not hold."""
-    await role_may(world.database, READ, statement("allow", "cos:PutObject", condition=condition))
+    await role_may(world.database, READ, allow("cos:PutObject", condition=condition))
     job = await world.submit()
     await world.run(job)
     assert (await world.job(job)).code == code

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from qcloud_cos import CosServiceError
 
-from people import Key, People, allow, deny
+from people import Key, People
+from policies import allow, deny
 from raw_http import send
 from server import REGION
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from qcloud_cos import CosServiceError
 
-from people import Key, People, allow, deny
+from people import Key, People
+from policies import allow, deny
 from receiver import receiving
 from server import REGION
 from sordino.domain.identity import CI_ROLE, CI_ROLE_TRUST, CI_SERVICE

@@ -27,7 +27,8 @@ from official_sts import (
     TencentCloudSDKException,
     models,
 )
-from people import Key, People, Statement, allow, deny, document
+from people import Key, People
+from policies import Statement, allow, deny, document
 from raw_http import host_of, send
 from sdk.signer import authorization
 from sdk.test_node import modules  # noqa: F401 - a fixture

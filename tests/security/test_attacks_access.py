@@ -9,7 +9,8 @@ import pytest
 from qcloud_cos import CosServiceError
 
 from forgery import Reply, Signed
-from people import Key, People, allow, deny
+from people import Key, People
+from policies import allow, deny
 from raw_http import refusal
 from server import REGION, Server
 from sordino.domain.identity import CI_ROLE, CI_ROLE_TRUST

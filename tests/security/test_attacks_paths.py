@@ -6,7 +6,8 @@ from urllib.parse import quote, unquote_to_bytes
 import pytest
 
 from forgery import Reply, Signed
-from people import Key, People, allow, deny
+from people import Key, People
+from policies import allow, deny
 from raw_http import exchange, host_of, refusal, statuses
 from server import REGION, Server
 

@@ -8,7 +8,8 @@ from hashlib import md5
 import pytest
 
 from forgery import Fields, Pairs, Reply, Signed
-from people import Key, People, allow, deny, document
+from people import Key, People
+from policies import allow, deny, document
 from raw_http import refusal
 from server import Server
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forgery import HOUR, Reply, Signed
-from people import Key, People, allow
+from people import Key, People
+from policies import allow
 from raw_http import exchange, host_of, refusal, send, statuses
 from server import Server
 from sordino.wire.signature import SignedRequest, http_string

@@ -7,7 +7,8 @@ import pytest
 import requests
 
 from forgery import Reply, Signed
-from people import Key, People, allow
+from people import Key, People
+from policies import allow
 from raw_http import host_of, refusal
 from server import REGION, Server
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from forgery import Signed
-from people import Key, People, allow, deny
+from people import Key, People
+from policies import allow, deny
 from raw_http import exchange, host_of, refusal, statuses
 from server import Server
 

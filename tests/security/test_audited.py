@@ -19,7 +19,8 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.sts.v20180813 import models
 from tencentcloud.sts.v20180813.sts_client import StsClient
 
-from people import Key, allow, deny
+from people import Key
+from policies import allow, deny
 from raw_http import send
 from server import REGION, Server
 from sordino.domain.audit import AuditEntry

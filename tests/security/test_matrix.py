@@ -18,7 +18,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from people import Key, People, Statement, allow, deny, document
+from people import Key, People
+from policies import Statement, allow, deny, document
 from raw_http import send
 from server import REGION, Server
 from sordino.api import cmq, operations, sts

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from starlette.requests import Request
 
-from people import Key, allow
+from people import Key
+from policies import allow
 from raw_http import send
 from server import Server, new_room
 from sordino.api.source import Proxies, Source

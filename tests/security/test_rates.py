@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from qcloud_cos import CosConfig, CosS3Client, CosServiceError
 
-from people import Key, allow
+from people import Key
+from policies import allow
 from raw_http import authorization, host_of, refusal, send
 from server import REGION, Server, new_room
 from sordino.cam.limits import BURST_SECONDS
