@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from cryptography.fernet import Fernet
 
 from server import Server
 from sordino.adapters.postgres.embedded import EmbeddedPostgres
@@ -80,7 +81,11 @@ def machines(room: Path) -> Iterator[Machines]:
     """Three machines, ready, with a note of every output that is written."""
     with ExitStack() as stack:
         database = stack.enter_context(EmbeddedPostgres(room / "database"))
-        shared = {"SORDINO_DATABASE_URL": database.dsn, "SORDINO_BLOBS_URL": (room / "blobs").as_uri()}
+        shared = {
+            "SORDINO_DATABASE_URL": database.dsn,
+            "SORDINO_BLOBS_URL": (room / "blobs").as_uri(),
+            "SORDINO_SECRETS_KEY": Fernet.generate_key().decode(),
+        }
         api = launch(room, "api", "api", "--port", "0", **shared)
         stack.callback(api.stop)
         wait_ready(api)

@@ -27,6 +27,12 @@ def test_what_was_sealed_is_opened(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]
 
 
+def test_a_machine_without_a_data_directory(tmp_path: Path) -> None:
+    """It is made for the key: a machine whose database and objects lie elsewhere may have none yet."""
+    vault = FernetVault(data=tmp_path / "new" / "data")
+    assert vault.open(vault.seal(SECRET)) == SECRET
+
+
 def test_the_key_stays(tmp_path: Path) -> None:
     """Further secrets are sealed with the key that is there."""
     vault = FernetVault(data=tmp_path)

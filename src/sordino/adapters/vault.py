@@ -9,6 +9,7 @@ from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from sordino.adapters.data_directory import make_directory
 from sordino.domain.ports import VaultError
 
 KEY_FILE: Final = "secrets.key"
@@ -118,6 +119,8 @@ def parse_key(text: str) -> Fernet:
 
 def _make(path: Path) -> None:
     """Write a new key, for the owner of its directory alone; when another process has just done so, that one stays."""
+    # On a machine whose objects lie elsewhere it is the first file there is.
+    make_directory(path.parent)
     # Not named by the process: those of containers all have the same number, and one that was killed leaves its draft.
     draft = path.with_suffix(f".{secrets.token_hex(8)}.draft")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
