@@ -45,11 +45,11 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "cos:delimiter": "parameter of a list",
         "cos:max-keys": "parameter of a list",
         "cos:content-type": "header",
-        "cos:content-length": "header",
+        "cos:content-length": "header; a body in chunks has an unknown one, which fulfils no allow and every deny",
         "cos:x-cos-acl": "header",
         "cos:x-cos-storage-class": "header",
         "cos:x-cos-forbid-overwrite": "header",
-        "cos:x-cos-copy-source": "header",
+        "cos:x-cos-copy-source": "header; also as `<bucket>.cos.<region>.myqcloud.com/<key>`, however it is written",
         "cos:response-content-type": "parameter of a download",
     }
 )
