@@ -215,7 +215,7 @@ def _allow(call: CmqCall, action: str) -> None:
     context = of_everyone(call.caller, call.visit.source.address, call.at, resource)
     asked = Asked(action=f"{kind.service}:{action}", resource=resource, context=context)
     decision = decide(call.caller, asked)
-    (call.visit.allow if decision.allowed else call.visit.deny)(asked.action, resource, decision.because)
+    call.visit.decided(asked.action, resource, decision)
     if not decision.allowed:
         raise cmq_errors.NOT_ALLOWED(f"You may not do this: {decision.because}.")
 

@@ -24,11 +24,10 @@ from sordino.cam.signers import find_signer
 from sordino.cam.sts import Arn, Asker, Sts, Wanted
 from sordino.domain import sts_errors
 from sordino.domain.conditions import EXTERNAL_ID
-from sordino.domain.decision import Decision
 from sordino.domain.identity import Signer
 from sordino.domain.known import of_everyone
 from sordino.domain.ports import Database, DatabaseUnavailableError
-from sordino.domain.resource import Resource, account_resource
+from sordino.domain.resource import account_resource
 from sordino.domain.token import token_fault
 from sordino.errors import CONTENT_TOO_LARGE, ServiceError
 from sordino.wire.address import Address, Style
@@ -93,12 +92,9 @@ async def answer(request: Request, address: Address, services: Services, visit: 
 
 
 def _asker(signer: Signer, now: datetime, visit: Visit) -> Asker:
-    def told(action: str, resource: Resource, decision: Decision) -> None:
-        (visit.allow if decision.allowed else visit.deny)(action, resource, decision.because)
-
     resource = account_resource("sts", signer.account.owner)
     context = of_everyone(signer.caller, visit.source.address, now, resource)
-    return Asker(signer, context, told)
+    return Asker(signer, context, visit.decided)
 
 
 def _head(request: Request, address: Address, body: bytes = b"") -> ApiRequest:

@@ -18,6 +18,7 @@ from sordino.cam.audit import Audit
 from sordino.cam.limits import Rates, SignIns
 from sordino.domain import cmq_errors, sts_errors
 from sordino.domain.audit import AuditEntry
+from sordino.domain.decision import Decision
 from sordino.domain.identity import Caller, CallerKind, Signer
 from sordino.domain.resource import Resource
 from sordino.errors import ACCESS_DENIED, SLOW_DOWN
@@ -99,6 +100,10 @@ class Visit:
     def deny(self, action: str, resource: Resource, reason: str) -> None:
         """A decision did not."""
         self._steps.append(_Step(action, resource, allowed=False, reason=reason))
+
+    def decided(self, action: str, resource: Resource, decision: Decision) -> None:
+        """A decision was made, from which it follows whether it passes."""
+        self._steps.append(_Step(action, resource, allowed=decision.allowed, reason=decision.because))
 
     def end(self, at: datetime, *, writes: bool, status: int, code: str = "", reason: str = "") -> None:
         """Tell of it, if it changes something or was refused.

@@ -128,12 +128,13 @@ class Audit:
 
     def note(self, entry: AuditEntry) -> None:
         """Tell of a call, at once."""
-        self._append(entry)
+        self._entries.append(entry)
+        self._shed()
 
     def note_by_example(self, entry: AuditEntry) -> None:
         """Tell of a refusal that its caller may repeat at no cost: of many a few are written, and their number."""
         for told in self._strangers.tell(entry, self.monotonic()):
-            self._append(told)
+            self.note(told)
 
     def used(self, secret_id: str) -> None:
         """Tell that a permanent key signed, itself or through a temporary one; noted once a minute."""
@@ -145,11 +146,11 @@ class Audit:
             while True:
                 await asyncio.sleep(PAUSE_SECONDS)
                 for told in self._strangers.end(self.monotonic()):
-                    self._append(told)
+                    self.note(told)
                 await self.flush()
         finally:
             for told in self._strangers.end(float("inf")):
-                self._append(told)
+                self.note(told)
             await self.flush()
 
     async def flush(self) -> None:
@@ -185,10 +186,6 @@ class Audit:
             except DatabaseUnavailableError:
                 self._uses.give_back(used)
                 raise
-
-    def _append(self, entry: AuditEntry) -> None:
-        self._entries.append(entry)
-        self._shed()
 
     def _shed(self) -> None:
         while len(self._entries) > MOST:

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from sordino.cam.documents import read_document
 from sordino.cam.numbers import new_temporary_pair
 from sordino.domain import sts_errors
 from sordino.domain.conditions import Context
 from sordino.domain.decision import Asked, Decision, Effect, decide, may_take
 from sordino.domain.identity import Account, Role, Signer, TemporaryKey
-from sordino.domain.policy import PolicyError, PolicyKind, parse_policy
+from sordino.domain.policy import PolicyKind
 from sordino.domain.ports import Clock, Database
 from sordino.domain.resource import Owner, Resource, account_resource, role_resource
+from sordino.errors import ServiceError
 
 FEDERATION_SECONDS: Final = 1800
 MAX_FEDERATION_SECONDS: Final = 7200
@@ -95,9 +97,9 @@ class Wanted:
 
 def _check_policy(text: str) -> None:
     try:
-        parse_policy(text, PolicyKind.IDENTITY)
-    except PolicyError as error:
-        raise sts_errors.BAD_POLICY(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+        read_document(text, PolicyKind.IDENTITY)
+    except ServiceError as refusal:
+        raise sts_errors.BAD_POLICY(refusal.message) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """How the admin API tells that something was refused, or failed."""
 
-import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -9,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sordino import errors
-from sordino.api.admin.fields import JSON, View
+from sordino.api.admin.fields import JSON, View, failure
 from sordino.errors import ErrorKind, ServiceError
 
 
@@ -35,9 +34,8 @@ _MESSAGES: Final[Mapping[int, str]] = {
 
 
 def failed(refusal: ServiceError, request_id: str) -> Response:
-    """The reply; in ASCII, since what is told may be whatever was sent."""
-    body = {"code": refusal.code, "message": refusal.message, "request_id": request_id}
-    return Response(json.dumps(body), refusal.status, dict(refusal.headers), JSON)
+    """The reply."""
+    return Response(failure(refusal, request_id), refusal.status, dict(refusal.headers), JSON)
 
 
 def of_http(refusal: HTTPException) -> ServiceError:

@@ -7,6 +7,7 @@ from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from sordino import errors
+from sordino.errors import ServiceError
 
 MAX_BYTES: Final = 256 * 1024
 """Of a body."""
@@ -24,6 +25,11 @@ PolicyName = Annotated[str, Path(pattern=NAME, description="Of the account's own
 SecretId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,128}$")]
 BucketName = Annotated[str, Path(pattern="^[a-z0-9-]{1,60}$", description="Full name, `<name>-<APPID>`.")]
 Id = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$")]
+
+
+def failure(refusal: ServiceError, request_id: str) -> bytes:
+    """The body of a refusal; in ASCII, since what is told may be whatever was sent."""
+    return json.dumps({"code": refusal.code, "message": refusal.message, "request_id": request_id}).encode()
 
 
 class View(BaseModel):

@@ -1,8 +1,8 @@
 """HTTP/1.1 on the port of the admin API: as on the others, but refused in JSON."""
 
-import json
 from collections.abc import Mapping
 
+from sordino.api.admin.fields import JSON, failure
 from sordino.api.protocol import Protocol
 from sordino.errors import ServiceError
 
@@ -12,6 +12,5 @@ class AdminProtocol(Protocol):
 
     def told(self, refusal: ServiceError, request_id: str) -> tuple[Mapping[str, str], bytes]:
         """What is said of a request that no application saw."""
-        headers = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Request-Id": request_id}
-        body = {"code": refusal.code, "message": refusal.message, "request_id": request_id}
-        return headers, json.dumps(body).encode()
+        headers = {"Content-Type": JSON, "Cache-Control": "no-store", "X-Request-Id": request_id}
+        return headers, failure(refusal, request_id)
