@@ -47,13 +47,16 @@ async def authorize(call: Call, operation: Operation) -> Call:
 
 
 async def allow(call: Call, action: str, about: About, body: Context = NOTHING) -> Call:
-    """The same of an action; the call comes back with the object, where its access control list was looked at.
+    """The call, once whoever calls may do this; with the object, where its access control list was looked at.
 
     Args:
         call: the request.
         action: what it does.
         about: with what.
         body: condition keys that its body tells rather than its head.
+
+    Raises:
+        ServiceError: as ``authorize``.
     """
     resource = resource_of(call, about)
     if about in OF_THE_CALLER:
@@ -72,7 +75,7 @@ async def allow(call: Call, action: str, about: About, body: Context = NOTHING) 
 
 
 def require(call: Call, action: str, resource: Resource) -> None:
-    """Refuse whoever may not do this, too, with something that is no bucket's.
+    """Refuse whoever may not do this as well, with something that is no bucket's.
 
     Raises:
         ServiceError: AccessDenied, MissingAuthorization.

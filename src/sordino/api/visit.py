@@ -181,7 +181,7 @@ class Visit:
 
     def _caller(self) -> str:
         if self.signer is not None:
-            return named(self.signer.caller)
+            return _named(self.signer.caller)
         return "anonymous" if self.secret_id is None else "unknown"
 
 
@@ -194,6 +194,6 @@ def _told(denied: Sequence[_Step]) -> Sequence[_Step]:
     return [*denied[: MOST_REFUSED - 1], replace(last, reason=f"{last.reason} ({alike})")]
 
 
-def named(caller: Caller) -> str:
+def _named(caller: Caller) -> str:
     """A caller as the audit log names him."""
     return f"{'roleName' if caller.kind is CallerKind.ROLE else 'uin'}/{caller.name}"
