@@ -148,6 +148,20 @@ class TestLog:
         assert index in plan
         assert "Seq Scan" not in plan
 
+    async def test_a_sweep_reads_what_it_removes(self, database: PostgresDatabase) -> None:
+        """A batch is found by indexes alone, also when nearly all of a long log is too old."""
+        await execute(
+            database,
+            "INSERT INTO audit (at, caller, source, request_id, action, resource, decision)"
+            " SELECT now() - make_interval(secs => n), 'c', 's', 'r', 'a', 'x', 'allow'"
+            " FROM generate_series(1, 50000) AS n",
+        )
+        await execute(database, "ANALYZE audit")
+        (row,) = await execute(database, "SELECT now() AS now")
+        plan = await plan_of(database, lambda tx: tx.audit.sweep(row["now"], 500))
+        assert "audit_by_time" in plan
+        assert "Seq Scan" not in plan
+
 
 @dataclass
 class Away:
