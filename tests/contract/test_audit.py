@@ -133,14 +133,17 @@ class TestLog:
             pytest.param({}, "audit_pkey", id="newest"),
             pytest.param({"account": "1250000007"}, "audit_by_caller", id="account"),
             pytest.param({"account": "1250000007", "allowed": False}, "audit_by_owner", id="denied of account"),
+            pytest.param({"secret_id": "AKID7"}, "audit_by_key", id="key"),
+            pytest.param({"request_id": "r7"}, "audit_by_request", id="request"),
         ],
     )
     async def test_a_long_log_is_not_read(self, database: PostgresDatabase, asked: dict[str, Any], index: str) -> None:
         """The newest entries, of all or of an account, are found by an index, however long the log is."""
         await execute(
             database,
-            "INSERT INTO audit (at, appid, caller, source, request_id, action, resource, owner, decision)"
-            " SELECT now(), 1250000000 + mod(n, 2000), 'c', 's', 'r', 'a', 'x', 1250000000 + mod(n, 2000),"
+            "INSERT INTO audit (at, appid, caller, secret_id, source, request_id, action, resource, owner, decision)"
+            " SELECT now(), 1250000000 + mod(n, 2000), 'c', 'AKID' || mod(n, 2000), 's', 'r' || n, 'a', 'x',"
+            " 1250000000 + mod(n, 2000),"
             " CASE mod(n, 9) WHEN 0 THEN 'deny' ELSE 'allow' END FROM generate_series(1, 20000) AS n",
         )
         await execute(database, "ANALYZE audit")

@@ -5,6 +5,7 @@ that are hidden in IPv6 for global. The tables follow the special-purpose regist
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -63,8 +64,10 @@ _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
+@lru_cache(maxsize=4096)
 def parse_address(text: str) -> Address | None:
     """The address that is written so, IPv6 without brackets; None for anything else."""
+    # Remembered: every request asks for its client's.
     try:
         return ip_address(text)
     except ValueError:

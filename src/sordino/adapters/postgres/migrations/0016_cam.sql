@@ -137,6 +137,8 @@ CREATE TABLE audit (
 CREATE INDEX audit_by_time ON audit (at, number);
 CREATE INDEX audit_by_caller ON audit (appid, number);
 CREATE INDEX audit_by_owner ON audit (owner, number);
+CREATE INDEX audit_by_key ON audit (secret_id, number) WHERE secret_id IS NOT NULL;
+CREATE INDEX audit_by_request ON audit (request_id);
 
 -- Seconds of audio that the jobs of an account have read of a day.
 CREATE TABLE audio_usage (
