@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ from sordino.adapters.tasks import EngineTasks, engine
 from sordino.api import cmq
 from sordino.api.cmq import MessageService
 from sordino.api.server import Server
+from sordino.api.source import Proxies
+from sordino.api.visit import Watch
+from sordino.cam.audit import Audit
+from sordino.cam.limits import Rates, SignIns
 from sordino.domain.callback import CallbackFormat, CallbackTarget, MqMode, MqTarget
 from sordino.domain.delivery import Callback
 from sordino.messages.arrivals import Arrivals
@@ -135,15 +140,21 @@ async def message_service(database: PostgresDatabase) -> AsyncIterator[MessageSe
 
 @asynccontextmanager
 async def cmq_server(database: PostgresDatabase, service: MessageService) -> AsyncIterator[int]:
-    """The CMQ API alone, on a port of 127.0.0.1."""
+    """The CMQ API alone, on a port of 127.0.0.1; nobody reads its audit log."""
+    clock = SystemClock()
+    watch = Watch(
+        audit=Audit(database=database, clock=clock, monotonic=time.monotonic),
+        sign_ins=SignIns(0, time.monotonic),
+        rates=Rates(None, time.monotonic),
+        proxies=Proxies(),
+    )
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         address = resolve(request.headers["host"], scope["raw_path"], default_bucket=None, ci_on_any_host=True)
         assert cmq.is_call(address, request)
-        reply = await cmq.answer(
-            request, address, service, database=database, clock=SystemClock(), request_id="request-1"
-        )
+        visit = watch.visit(request, "request-1")
+        reply = await cmq.answer(request, address, service, database=database, clock=clock, visit=visit)
         await reply(scope, receive, send)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -5,7 +5,7 @@ import hmac
 import json
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -22,13 +22,23 @@ from tencentcloud.sts.v20180813.sts_client import StsClient
 from people import Key
 from policies import allow, deny
 from raw_http import send
-from server import REGION, Server
+from server import REGION, Server, new_room
 from sordino.domain.audit import AuditEntry
+from support import start_service
 from watching import Watchers
 
 JOB = """<Request><Tag>NoiseReduction</Tag><Input><Object>in.wav</Object></Input><Operation><Output>
 <Region>{region}</Region><Bucket>{bucket}</Bucket><Object>out.wav</Object></Output></Operation></Request>"""
 DELETE = "<Delete><Quiet>false</Quiet>{}</Delete>"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Server]:
+    """A service of their own: of refusals of strangers ten a minute are told, and others are refused, too."""
+    with new_room() as room:
+        running = start_service(room / "data")
+        yield running
+        assert running.stop() == 0, running.log_tail(60)
 
 
 @pytest.fixture(scope="module")
