@@ -10,7 +10,6 @@ from sordino import chore
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain.callback import CallbackFormat, CallbackTarget
 from sordino.domain.job import JobState
-from sordino.jobs import retention as retention_module
 from sordino.jobs.retention import Retention
 
 DAY = timedelta(days=1)
@@ -118,7 +117,7 @@ async def test_what_another_holds_is_passed_over(database: PostgresDatabase) -> 
 
 async def test_it_goes_on(database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """The task that looks now and then outlives a look that fails."""
-    monkeypatch.setattr(retention_module, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(chore, "PAUSE_SECONDS", 0.01)
     failures = iter([RuntimeError("broken"), None])
     original = Retention._batch
 

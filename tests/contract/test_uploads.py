@@ -26,7 +26,6 @@ from sordino.domain.ports import BlobNotFoundError, MediaResult
 from sordino.domain.upload import MAX_PARTS, MIN_PART_BYTES, NamedPart
 from sordino.errors import ServiceError
 from sordino.jobs.pipeline import Limits, Pipeline
-from sordino.storage import stale_uploads as stale_module
 from sordino.storage.objects import ObjectStore, Upload
 from sordino.storage.stale_uploads import StaleUploads
 from sordino.storage.sweep import GRACE, Sweep
@@ -469,7 +468,7 @@ class TestStale:
 
     async def test_again_and_again(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         """It goes on until it is told to stop."""
-        monkeypatch.setattr(stale_module, "PAUSE_SECONDS", 0.01)
+        monkeypatch.setattr(chore, "PAUSE_SECONDS", 0.01)
         going_on = asyncio.create_task(self.stale(store, 7, 8).run())
         for _ in range(2):
             upload_id = await store.begin()

@@ -9,13 +9,13 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime
 from typing import Final
 
 import structlog
 
 from sordino.cam.limits import MINUTE, network
-from sordino.chore import in_batches, repeat
+from sordino.chore import Expiry
 from sordino.domain.audit import AuditEntry, AuditSearch, NumberedEntry
 from sordino.domain.ports import Clock, Database, DatabaseUnavailableError
 
@@ -40,7 +40,6 @@ MOST_KEYS: Final = 20_000
 """Keys of which it is remembered when their use was noted."""
 
 SWEEP_BATCH: Final = 5000
-SWEEP_PAUSE_SECONDS: Final = 600.0
 
 
 @dataclass(slots=True)
@@ -206,31 +205,11 @@ class AuditReader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRetention:
-    """Removes old entries when called, or again and again; any number of processes may do it side by side.
+class AuditRetention(Expiry):
+    """Removes old entries; ``keep`` says how long one is kept."""
 
-    Attributes:
-        keep: how long an entry is kept; None: for ever.
-    """
+    name = "removal of old audit entries"
 
-    database: Database
-    clock: Clock
-    keep: timedelta | None
-
-    async def __call__(self) -> int:
-        """Remove what is too old; the number of entries removed.
-
-        Raises:
-            DatabaseUnavailableError: the rest stays until the next time.
-        """
-        return await in_batches(self._batch)
-
-    async def run(self) -> None:
-        """Do so every ten minutes until cancelled; nothing else ends it."""
-        await repeat("removal of old audit entries", self, SWEEP_PAUSE_SECONDS)
-
-    async def _batch(self) -> int:
-        if self.keep is None:
-            return 0
+    async def _remove(self, before: datetime) -> int:
         async with self.database.statement() as tx:
-            return await tx.audit.sweep(self.clock.now() - self.keep, SWEEP_BATCH)
+            return await tx.audit.sweep(before, SWEEP_BATCH)

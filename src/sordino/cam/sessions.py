@@ -7,15 +7,13 @@ from typing import Final
 
 from sordino import errors
 from sordino.cam.operator import Changes, Operator
-from sordino.chore import in_batches, repeat
+from sordino.chore import Removal
 from sordino.domain.identity import TemporaryKey
-from sordino.domain.ports import Clock, Database
 
 KEEP: Final = timedelta(days=1)
 """How long a key is known after its end: who uses it is told that it has ended, not that it never was."""
 
 BATCH: Final = 1000
-PAUSE_SECONDS: Final = 600.0
 MAX_ID: Final = 128
 
 
@@ -47,23 +45,10 @@ class Sessions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndedSessions:
-    """Removes temporary keys that ended a day ago, when called or again and again; any number of processes may."""
+class EndedSessions(Removal):
+    """Removes temporary keys that ended a day ago."""
 
-    database: Database
-    clock: Clock
-
-    async def __call__(self) -> int:
-        """Remove them; how many.
-
-        Raises:
-            DatabaseUnavailableError: the rest stays until the next time.
-        """
-        return await in_batches(self._batch)
-
-    async def run(self) -> None:
-        """Do so every ten minutes until cancelled; nothing else ends it."""
-        await repeat("removal of ended temporary keys", self, PAUSE_SECONDS)
+    name = "removal of ended temporary keys"
 
     async def _batch(self) -> int:
         async with self.database.statement() as tx:
