@@ -10,6 +10,7 @@ from sordino import chore
 from sordino.adapters.postgres.database import PostgresDatabase
 from sordino.domain.callback import CallbackFormat, CallbackTarget
 from sordino.domain.job import JobState
+from sordino.jobs import retention as retention_module
 from sordino.jobs.retention import Retention
 
 DAY = timedelta(days=1)

@@ -26,6 +26,7 @@ from sordino.domain.ports import BlobNotFoundError, MediaResult
 from sordino.domain.upload import MAX_PARTS, MIN_PART_BYTES, NamedPart
 from sordino.errors import ServiceError
 from sordino.jobs.pipeline import Limits, Pipeline
+from sordino.storage import stale_uploads as stale_module
 from sordino.storage.objects import ObjectStore, Upload
 from sordino.storage.stale_uploads import StaleUploads
 from sordino.storage.sweep import GRACE, Sweep
